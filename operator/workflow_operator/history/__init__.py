@@ -1,0 +1,44 @@
+"""The history of instances: events, the status folded from them, their subjects and errors.
+
+Pure: nothing here does I/O, reads a clock or draws a random number.
+"""
+
+from workflow_operator.history.events import (
+    TERMINAL_TYPES,
+    CallRecord,
+    ErrorInfo,
+    EventType,
+    ExecutorRef,
+    InstanceEvent,
+    Origin,
+    decode_event,
+    digest,
+    encode_event,
+)
+from workflow_operator.history.format import FORMAT_VERSION
+from workflow_operator.history.ports import DataBus, Delivery, WorkQueue
+from workflow_operator.history.status import InstanceStatus, StatusValue, decode_status, encode_status, fold
+from workflow_operator.history.subjects import InstanceKey
+
+__all__ = [
+    "FORMAT_VERSION",
+    "TERMINAL_TYPES",
+    "CallRecord",
+    "DataBus",
+    "Delivery",
+    "ErrorInfo",
+    "EventType",
+    "ExecutorRef",
+    "InstanceEvent",
+    "InstanceKey",
+    "InstanceStatus",
+    "Origin",
+    "StatusValue",
+    "WorkQueue",
+    "decode_event",
+    "decode_status",
+    "digest",
+    "encode_event",
+    "encode_status",
+    "fold",
+]

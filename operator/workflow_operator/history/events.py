@@ -1,0 +1,157 @@
+"""InstanceEvent: one thing that happened to an instance."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from enum import StrEnum
+from typing import Literal
+from uuid import UUID
+
+from pydantic import Field, JsonValue, ValidationError
+
+from workflow_operator.history.errors import InvalidInput, UnknownFormat
+from workflow_operator.history.format import FORMAT_VERSION, Instant, Record
+from workflow_operator.history.subjects import InstanceKey
+
+
+class EventType(StrEnum):
+    """What happened. Readers must refuse a type that they do not know: see :func:`decode_event`."""
+
+    STARTED = "started"  # the instance exists: script, input, entrypoint, labels, origin
+    CLAIMED = "claimed"  # an executor now drives the instance
+    TRANSITION = "transition"  # a marker: the script moved to a function; its payload is the memory
+    TIMER_STARTED = "timerStarted"  # a sleep, and when it fires
+    TIMER_FIRED = "timerFired"  # the completion of a sleep
+    CALL_COMPLETED = "callCompleted"  # the completion of any other host call: result or error
+    OUTPUT = "output"  # finish(value): recorded, not terminal
+    WAITING = "waiting"  # parked: no sandbox and no message until it wakes
+    CANCEL_REQUESTED = "cancelRequested"  # an input: someone wants the instance to end
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+TERMINAL_TYPES = frozenset({EventType.SUCCEEDED, EventType.FAILED, EventType.CANCELLED})
+
+
+class CallRecord(Record):
+    """Which host call an event belongs to.
+
+    ``index`` is ``parent.number`` (see :mod:`workflow_operator.replay.index`), ``digest`` that of the arguments.
+    """
+
+    index: str
+    name: str
+    digest: str
+
+
+class ExecutorRef(Record):
+    """Who wrote an event: the executor's identity, and how many claims the history held then."""
+
+    id: str
+    epoch: int
+
+
+class ErrorInfo(Record):
+    """What went wrong, as a user reads it; ``line`` and ``column`` count from 1 in the user's script."""
+
+    name: str
+    message: str
+    line: int | None = None
+    column: int | None = None
+
+
+class Origin(Record):
+    """The object that the instance was started for: the cluster's identity and the run's name and generation."""
+
+    cluster: str
+    name: str
+    generation: int = 1
+
+
+class InstanceEvent(Record):
+    """One event of the history. ``sequence`` and ``previous`` are the transport's, not part of the payload.
+
+    ``sequence`` is the position in the history stream; ``previous`` that of the event before it of the same
+    instance (0 for ``started``), so that a reader sees a gap.
+    """
+
+    version: Literal[1]
+    event_id: UUID
+    instance_id: UUID
+    namespace: str
+    type: EventType
+    time: Instant
+
+    metadata: dict[str, str] = {}
+    script: str | None = None
+    entrypoint: str | None = None
+    input: JsonValue = None
+    memory: JsonValue = None
+    output: JsonValue = None
+    error: ErrorInfo | None = None
+    origin: Origin | None = None
+
+    call: CallRecord | None = None
+    result: JsonValue = None
+    attempt: int = 1
+    fire_at: Instant | None = None
+    wake_at: Instant | None = None
+    reason: str | None = None
+    executor: ExecutorRef | None = None
+
+    sequence: int = Field(default=0, exclude=True)
+    previous: int = Field(default=0, exclude=True)
+
+    @property
+    def key(self) -> InstanceKey:
+        return InstanceKey(self.namespace, self.instance_id)
+
+    @property
+    def terminal(self) -> bool:
+        return self.type in TERMINAL_TYPES
+
+
+def encode_event(event: InstanceEvent) -> bytes:
+    return event.to_json()
+
+
+def decode_event(data: bytes, *, sequence: int = 0, previous: int = 0) -> InstanceEvent:
+    """Read an event.
+
+    Raises:
+        UnknownFormat: a newer version, or a type that this release does not know. The reader must not guess:
+            it leaves the message to a newer replica.
+        InvalidInput: not an event at all.
+    """
+    try:
+        event = InstanceEvent.model_validate_json(data)
+    except ValidationError as error:
+        refuse_newer(data, "event", {str(value) for value in EventType})
+        raise InvalidInput(f"history sequence {sequence}: not an InstanceEvent: {error}") from error
+    return event.model_copy(update={"sequence": sequence, "previous": previous})
+
+
+def refuse_newer(data: bytes, what: str, types: set[str] | None = None) -> None:
+    """Tell a record that a newer release wrote from one that is broken.
+
+    Raises:
+        UnknownFormat, InvalidInput: as :func:`decode_event`.
+    """
+    try:
+        head = json.loads(data)
+        version, kind = head["version"], head.get("type")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidInput(f"not an {what}: expected a JSON object with a version, got {data[:80]!r}") from error
+    if version != FORMAT_VERSION or (types is not None and kind not in types):
+        raise UnknownFormat(
+            f"{what} of instance {head.get('instanceID')}: format version {version}, type {kind}; this release "
+            f"reads version {FORMAT_VERSION}. Upgrade every replica to the release that wrote it."
+        )
+
+
+def digest(arguments: JsonValue) -> str:
+    """SHA-256 of the canonical JSON of a call's arguments, first 128 bits as hex."""
+    canonical = json.dumps(arguments, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]

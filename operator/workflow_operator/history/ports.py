@@ -1,0 +1,108 @@
+"""What the engine, the projector and the operator need of the transport, and of nothing else.
+
+JetStream implements these in :mod:`workflow_operator.jetstream`; the unit tests' in-memory twin passes the same
+contract tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from workflow_operator.history.events import InstanceEvent
+from workflow_operator.history.status import InstanceStatus
+from workflow_operator.history.subjects import InstanceKey
+
+
+class DataBus(Protocol):
+    """Carries events, and answers queries for statuses and histories."""
+
+    async def push_instance_event(self, event: InstanceEvent, expected: int) -> InstanceEvent:
+        """Append one event, if the instance's last event still has the sequence ``expected`` (0: none yet).
+
+        Returns the event with ``sequence`` and ``previous`` set. It is stored when this returns. An append
+        without an answer is tried again, identical, until the transport answers: cancel the call to give up.
+
+        Raises:
+            Conflict: someone else appended first, and this event is not among what follows ``expected``.
+            PayloadTooLarge: larger than the transport carries.
+        """
+
+    async def query_history(self, key: InstanceKey, *, after: int = 0) -> list[InstanceEvent]:
+        """The events of an instance with a sequence greater than ``after``, in order.
+
+        Raises:
+            Unavailable: the transport does not answer.
+            UnknownFormat: an event was written by a newer release.
+        """
+
+    async def query_instance_status(
+        self, namespace: str | None = None, instance_id: UUID | None = None
+    ) -> list[InstanceStatus]:
+        """The statuses that match; all of them without a filter. In no particular order.
+
+        Raises:
+            Unavailable: the transport does not answer.
+        """
+
+    async def query_statuses(self, keys: Sequence[InstanceKey]) -> dict[InstanceKey, InstanceStatus]:
+        """The statuses of these instances; those without one are absent.
+
+        Raises:
+            Unavailable: the transport does not answer.
+        """
+
+    async def write_status(self, status: InstanceStatus) -> int:
+        """Store a status over the one with ``status.sequence`` (0: none yet); the new sequence.
+
+        Raises:
+            Conflict: another replica wrote first.
+            Unavailable: no answer; it may or may not be stored.
+        """
+
+
+class Delivery(Protocol):
+    """One queued instance, held by this executor until it acks or stops extending."""
+
+    @property
+    def key(self) -> InstanceKey: ...
+
+    @property
+    def attempt(self) -> int:
+        """How many times the queue has delivered it, this one included."""
+
+    async def extend(self) -> None:
+        """Keep holding it. Failures are silent: the history fences a holder that lost it."""
+
+    async def ack(self) -> None:
+        """Done with it: only after a terminal or parked tail was read back or appended."""
+
+    async def retry(self, delay_seconds: float) -> None:
+        """Give it back, to be delivered again after the delay."""
+
+
+class WorkQueue(Protocol):
+    """Queues instances for executors: at most one message for an instance at a time."""
+
+    async def enqueue(self, key: InstanceKey) -> bool:
+        """Queue the instance; False if it is queued or held already.
+
+        Raises:
+            Unavailable: no answer; it may or may not be queued.
+        """
+
+    async def enqueue_at(self, key: InstanceKey, at: datetime, cause: int) -> None:
+        """Queue the instance at that time. Idempotent for the same ``cause`` (a history sequence).
+
+        Raises:
+            Unavailable: no answer; it may or may not be scheduled.
+        """
+
+    async def pull(self, limit: int, timeout_seconds: float) -> list[Delivery]:
+        """Take up to ``limit`` queued instances; empty after the timeout.
+
+        Raises:
+            Unavailable: the transport does not answer.
+        """
