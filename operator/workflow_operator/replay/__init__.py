@@ -1,0 +1,36 @@
+"""Replay: how a script that runs again from its top gets the results that its history holds.
+
+Pure: call indexes, the order of delivery, what a queued instance needs next, and what a parked one waits for.
+"""
+
+from workflow_operator.replay.claims import (
+    Abandon,
+    Cancel,
+    Drive,
+    Ended,
+    Missing,
+    Sleeping,
+    crashes_in_a_row,
+    next_action,
+    overtaken_by,
+)
+from workflow_operator.replay.replay import Delivery, Mode, New, Recorded, Replay, Start, Unanswered
+
+__all__ = [
+    "Abandon",
+    "Cancel",
+    "Delivery",
+    "Drive",
+    "Ended",
+    "Missing",
+    "Mode",
+    "New",
+    "Recorded",
+    "Replay",
+    "Sleeping",
+    "Start",
+    "Unanswered",
+    "crashes_in_a_row",
+    "next_action",
+    "overtaken_by",
+]

@@ -1,0 +1,253 @@
+"""One replay of one instance: asked for every host call of the script, it answers from the history or says "new".
+
+Two kinds of script interface share it. A synchronous call is answered at once, by its own index. An asynchronous
+one returns a promise: completions are delivered one at a time, only when the script is idle, in history order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from pydantic import JsonValue
+
+from workflow_operator.history import CallRecord, EventType, InstanceEvent, digest
+from workflow_operator.history.errors import NonDeterminism
+from workflow_operator.replay.index import ROOT, call_index, enclosing, lies_within
+
+COMPLETIONS = frozenset({EventType.TIMER_FIRED, EventType.CALL_COMPLETED})
+# Recorded when made and done with at once: the record is its own answer.
+_MARKERS = frozenset({EventType.TRANSITION, EventType.OUTPUT})
+
+
+class Mode(Enum):
+    SYNC = "sync"  # the script is blocked until the answer
+    ASYNC = "async"  # the script holds a promise
+    FUNCTION = "function"  # asynchronous, and the script's own function is the work (a step)
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """The history knows nothing of this call: do it and record it under ``call``."""
+
+    call: CallRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """The call was recorded by ``event`` (a timer) and has no completion yet."""
+
+    call: CallRecord
+    event: InstanceEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The history holds the answer: ``event``. Of an asynchronous call it is delivered later, by :class:`Delivery`."""
+
+    call: CallRecord
+    event: InstanceEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Settle the promise of ``index`` with the completion ``event``; a turn begins."""
+
+    index: str
+    event: InstanceEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Run the function of the call ``index``; a turn begins."""
+
+    index: str
+
+
+@dataclass(slots=True)
+class _Entry:
+    """All that the history holds of one call."""
+
+    call: CallRecord
+    opened: InstanceEvent | None = None
+    completed: InstanceEvent | None = None
+    asked: bool = False
+
+    @property
+    def answer(self) -> InstanceEvent | None:
+        """What answers the call: its completion, or the record itself where that is all there will be."""
+        if self.completed is None and self.opened is not None and self.opened.type in _MARKERS:
+            return self.opened
+        return self.completed
+
+
+class Replay:
+    """The state of one replay. ``time`` is what the script's clock shows: that of the answer last delivered.
+
+    Args:
+        events: the history so far, beginning with ``started``.
+    """
+
+    def __init__(self, events: Iterable[InstanceEvent]) -> None:
+        started, *rest = events
+        self.time: datetime = started.time
+        self._entries: dict[str, _Entry] = {}
+        self._completions: list[InstanceEvent] = []
+        self._delivered = 0
+        self._awaited: dict[str, Mode] = {}
+        self._starts: deque[str] = deque()
+        self._unseen: set[tuple[str, EventType]] = set()
+        self._parent = ROOT
+        self._number = 0
+        for event in rest:
+            self.record(event)
+
+    @property
+    def replaying(self) -> bool:
+        """Whether the script has yet to pass an event of the history: its log lines were printed before."""
+        return bool(self._unseen)
+
+    @property
+    def awaited(self) -> frozenset[str]:
+        """The asynchronous calls that the script has made and that were not delivered yet."""
+        return frozenset(self._awaited)
+
+    def record(self, event: InstanceEvent) -> None:
+        """Take in an event of the history: at the start all of them, then each one as it is appended."""
+        if event.call is None:
+            return
+        index = event.call.index
+        entry = self._entries.setdefault(index, _Entry(event.call))
+        if event.type in COMPLETIONS:
+            entry.completed = event
+            self._completions.append(event)
+        else:
+            entry.opened = event
+        if not entry.asked or (event.type in COMPLETIONS and index in self._awaited):
+            self._unseen.add((index, event.type))
+        elif event is entry.answer:
+            self.time = event.time
+
+    def call(self, name: str, arguments: JsonValue, mode: Mode = Mode.SYNC) -> New | Unanswered | Recorded:
+        """The script makes a host call.
+
+        Raises:
+            NonDeterminism: the history holds another call at this index; the message names both.
+        """
+        self._number += 1
+        index = call_index(self._parent, self._number)
+        call = CallRecord(index=index, name=name, digest=digest(arguments))
+        entry = self._entries.setdefault(index, _Entry(call))
+        if entry.call != call:
+            raise NonDeterminism(_mismatch(entry, call, arguments))
+        entry.asked = True
+        if entry.opened is not None:
+            self._unseen.discard((index, entry.opened.type))
+        if mode is not Mode.SYNC:
+            self._awaited[index] = mode
+        if mode is Mode.FUNCTION:
+            self._start_or_skip(entry)
+        elif mode is Mode.SYNC:
+            self._see(entry)
+        return _found(entry)
+
+    def next_delivery(self) -> Delivery | Start | None:
+        """What to deliver to an idle script, or None when nothing is there yet. A turn begins with it.
+
+        Raises:
+            NonDeterminism: the history holds the completion of a call that the script did not make.
+        """
+        if self._starts:
+            return Start(self._turn(self._starts.popleft()))
+        while self._delivered < len(self._completions):
+            event = self._completions[self._delivered]
+            self._delivered += 1
+            assert event.call is not None
+            index = event.call.index
+            if self._awaited.pop(index, None) is not None:
+                self._see(self._entries[index])
+                self._turn(str(self._delivered))
+                return Delivery(index, event)
+            if not self._entries[index].asked and not self._skipped(index):
+                raise NonDeterminism(_not_made(event))
+        return None
+
+    def check_finished(self) -> None:
+        """The script has ended: it must have made every call that the history holds.
+
+        Raises:
+            NonDeterminism: it did not; the message names the call.
+        """
+        for index, entry in self._entries.items():
+            if not entry.asked and not self._skipped(index):
+                event = entry.opened or entry.completed
+                assert event is not None
+                raise NonDeterminism(_not_made(event))
+
+    def _turn(self, parent: str) -> str:
+        self._parent, self._number = parent, 0
+        return parent
+
+    def _see(self, entry: _Entry) -> None:
+        if entry.completed is not None:
+            self._unseen.discard((entry.call.index, entry.completed.type))
+        if entry.answer is not None:
+            self.time = entry.answer.time
+
+    def _start_or_skip(self, entry: _Entry) -> None:
+        index = entry.call.index
+        if entry.completed is None:
+            self._starts.append(index)
+        else:
+            self._unseen = {ref for ref in self._unseen if not lies_within(ref[0], index)}
+
+    def _skipped(self, index: str) -> bool:
+        """Whether the call was made by a function that is not run again, because its call is complete."""
+        return any(outer in self._entries and self._entries[outer].completed is not None for outer in enclosing(index))
+
+
+def _found(entry: _Entry) -> New | Unanswered | Recorded:
+    if entry.answer is not None:
+        return Recorded(entry.call, entry.answer)
+    if entry.opened is not None:
+        return Unanswered(entry.call, entry.opened)
+    return New(entry.call)
+
+
+def _mismatch(entry: _Entry, asked: CallRecord, arguments: JsonValue) -> str:
+    event = entry.opened or entry.completed
+    assert event is not None
+    what = (
+        f"the same call with other arguments, {asked.name}({_short(arguments)})"
+        if entry.call.name == asked.name
+        else f"{asked.name}({_short(arguments)})"
+    )
+    return (
+        f"call {asked.index}: the history holds {_describe(event)}, but the script now asks for {what}. "
+        "A script must make the same calls in the same order each time it runs: it may depend on its input, "
+        "on results of calls, on Date and Math.random, and on nothing else."
+    )
+
+
+def _not_made(event: InstanceEvent) -> str:
+    assert event.call is not None
+    return (
+        f"call {event.call.index}: the history holds {_describe(event)}, but the script went on without making it. "
+        "A script must make the same calls in the same order each time it runs."
+    )
+
+
+def _describe(event: InstanceEvent) -> str:
+    assert event.call is not None
+    detail = event.memory if event.type is EventType.TRANSITION else event.output
+    shown = f"({_short(detail)})" if event.type in _MARKERS else ""
+    return f"{event.call.name}{shown} (sequence {event.sequence}, arguments {event.call.digest[:8]})"
+
+
+def _short(value: JsonValue, limit: int = 80) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
