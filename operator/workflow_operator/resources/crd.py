@@ -1,0 +1,108 @@
+"""The CustomResourceDefinition, computed from the types in run.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from workflow_operator.resources import run
+
+JsonObject = dict[str, Any]
+
+
+def crd() -> JsonObject:
+    """The CRD WorkflowRun, as the object that goes to the API server."""
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{run.PLURAL}.{run.GROUP}"},
+        "spec": {
+            "group": run.GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": run.KIND,
+                "listKind": f"{run.KIND}List",
+                "plural": run.PLURAL,
+                "singular": run.SINGULAR,
+                "shortNames": [run.SHORT_NAME],
+                "categories": [run.CATEGORY],
+            },
+            "versions": [
+                {
+                    "name": run.VERSION,
+                    "served": True,
+                    "storage": True,
+                    "additionalPrinterColumns": _columns(),
+                    "selectableFields": [{"jsonPath": ".status.phase"}],
+                    "subresources": {"status": {}},
+                    "schema": {"openAPIV3Schema": _root_schema()},
+                }
+            ],
+        },
+    }
+
+
+def _columns() -> list[JsonObject]:
+    first_true = '.status.conditions[?(@.status=="True")]'
+    return [
+        _column("Phase", "string", ".status.phase"),
+        _column("Steps", "integer", ".status.steps"),
+        _column("Started", "date", ".status.startTime"),
+        _column("Completed", "date", ".status.completionTime"),
+        _column("Age", "date", ".metadata.creationTimestamp"),
+        _column("Reason", "string", f"{first_true}.reason") | {"priority": 1},
+        _column("Message", "string", f"{first_true}.message") | {"priority": 1},
+        _column("Instance", "string", ".status.instanceID") | {"priority": 1},
+    ]
+
+
+def _column(name: str, kind: str, path: str) -> JsonObject:
+    return {"name": name, "type": kind, "jsonPath": path}
+
+
+def _root_schema() -> JsonObject:
+    schema = structural_schema(run.WorkflowRun)
+    owned_by_the_server: JsonObject = {
+        "apiVersion": {"type": "string"},
+        "kind": {"type": "string"},
+        "metadata": {"type": "object"},
+    }
+    return schema | {
+        "required": ["spec"],
+        "properties": owned_by_the_server
+        | {name: child for name, child in schema["properties"].items() if name not in owned_by_the_server},
+    }
+
+
+def structural_schema(model: type[BaseModel]) -> JsonObject:
+    """The structural schema of a model, as Kubernetes demands it: no references, no titles, no union with null.
+
+    An optional field is one that is not required; ``nullable`` is only where the model asks for it.
+    """
+    schema = model.model_json_schema(by_alias=True)
+    return _structural(schema, schema.get("$defs", {}))
+
+
+def _structural(node: JsonObject, definitions: dict[str, JsonObject]) -> JsonObject:
+    if "$ref" in node:
+        target = definitions[node["$ref"].removeprefix("#/$defs/")]
+        return _structural(target | {key: value for key, value in node.items() if key != "$ref"}, definitions)
+    if "anyOf" in node:
+        (present,) = (option for option in node["anyOf"] if option != {"type": "null"})
+        return _structural(present | {key: value for key, value in node.items() if key != "anyOf"}, definitions)
+    kept = {key: value for key, value in node.items() if key not in ("$defs", "title")}
+    if kept.get("default", ...) in (None, []):
+        del kept["default"]
+    if "properties" in kept:
+        kept["properties"] = {name: _structural(child, definitions) for name, child in kept["properties"].items()}
+    if "items" in kept:
+        kept["items"] = _structural(kept["items"], definitions)
+    return _in_reading_order(kept)
+
+
+def _in_reading_order(node: JsonObject) -> JsonObject:
+    first = ("description", "type", "format", "default", "enum", "required")
+    last = ("properties", "items", "x-kubernetes-validations")
+    middle = sorted(set(node) - set(first) - set(last))
+    return {key: node[key] for key in (*first, *middle, *last) if key in node}

@@ -1,0 +1,340 @@
+"""The custom resource WorkflowRun as types: the one source of its schema, its rules and its field reference.
+
+``workflow_operator.resources.generate`` writes the CRD and the documentation from these classes; nothing of either
+is edited by hand. Field names are snake_case here and camelCase in the API. ``model_validate(object)`` reads an object
+from the API server and ignores fields of newer releases; ``to_wire(model)`` gives the JSON form.
+
+Why the schema has the form it has:
+
+- Immutability is one rule per field, not one for the whole spec, so that a later release can add mutable fields.
+- ``[?self.?f] == [?oldSelf.?f]`` holds exactly if f was not added, removed or changed. Free JSON is invisible to the
+  type checker of CEL, so there the object goes through ``dyn``; the lists around the values also bound the rule's
+  estimated cost, which the comparison of two dynamic values would exceed.
+- ``kubectl get -o wide`` shows reason and message of the first condition that is True, and the writer puts the most
+  telling one first (see conditions.py). So both columns say something in every state without two more status fields.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
+from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict
+
+GROUP: Final = "workflow-operator.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+KIND: Final = "WorkflowRun"
+PLURAL: Final = "workflowruns"
+SINGULAR: Final = "workflowrun"
+SHORT_NAME: Final = "wfr"
+CATEGORY: Final = "workflows"
+
+MAX_SCRIPT_CHARS: Final = 65_536
+MAX_MESSAGE_CHARS: Final = 4_096
+MAX_REASON_CHARS: Final = 256
+MAX_ERROR_NAME_CHARS: Final = 256
+MAX_CONDITIONS: Final = 16
+
+_INT64: Final[JsonDict] = {"format": "int64"}
+_ANY_JSON: Final[JsonDict] = {"x-kubernetes-preserve-unknown-fields": True, "nullable": True}
+_REMEDY: Final = "a run keeps what it was created with; create a new WorkflowRun instead"
+
+
+class Phase(StrEnum):
+    """Where a run is, in one word. The last three are final."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+
+
+FINAL_PHASES: Final = (Phase.COMPLETE, Phase.FAILED, Phase.CANCELLED)
+
+
+class ConditionType(StrEnum):
+    """The condition types that the operator sets."""
+
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+    FINISHED = "Finished"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    SUSPENDED = "Suspended"
+
+
+TERMINAL_CONDITIONS: Final = (ConditionType.COMPLETE, ConditionType.FAILED, ConditionType.FINISHED)
+
+
+class ConditionStatus(StrEnum):
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+Timestamp = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str, when_used="json")]
+"""A moment with a zone; on the wire in UTC and whole seconds, as Kubernetes writes times."""
+
+
+def _clipped(limit: int) -> BeforeValidator:
+    def clip(text: object) -> object:
+        return text[: limit - 1] + "…" if isinstance(text, str) and len(text) > limit else text
+
+    return BeforeValidator(clip)
+
+
+Message = Annotated[str, _clipped(MAX_MESSAGE_CHARS), Field(max_length=MAX_MESSAGE_CHARS)]
+"""Text for people; what is too long is cut and ends in an ellipsis."""
+
+ErrorName = Annotated[str, _clipped(MAX_ERROR_NAME_CHARS), Field(max_length=MAX_ERROR_NAME_CHARS)]
+"""The name of an error; cut like a message."""
+
+
+def _quoted(values: tuple[StrEnum, ...]) -> str:
+    return ", ".join(f"'{value}'" for value in values)
+
+
+def _rule(rule: str, message: str, **extra: str) -> JsonDict:
+    return {"rule": rule, "message": message, **extra}
+
+
+def _immutable(field: str, *, dynamic: bool = False) -> JsonDict:
+    new, old = ("dyn(self)", "dyn(oldSelf)") if dynamic else ("self", "oldSelf")
+    return _rule(
+        f"[?{new}.?{field}] == [?{old}.?{field}]",
+        f"spec.{field} is immutable: {_REMEDY}",
+        reason="FieldValueForbidden",
+    )
+
+
+def _set_once(field: str) -> JsonDict:
+    return _rule(
+        f"!has(oldSelf.{field}) || (has(self.{field}) && self.{field} == oldSelf.{field})",
+        f"status.{field} is immutable once it is set",
+        reason="FieldValueForbidden",
+    )
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+
+
+class ConfigMapKey(_Wire):
+    """A key of a ConfigMap in the namespace of the run."""
+
+    name: str = Field(min_length=1, max_length=253, description="Name of the ConfigMap.")
+    key: str = Field(
+        min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$", description="Key that holds the script."
+    )
+
+
+class ScriptSource(_Wire):
+    """Where the script is read from. It is read once, when the run starts."""
+
+    config_map_key_ref: ConfigMapKey = Field(
+        description="A key of a ConfigMap in the namespace of the run. Its later changes do not reach the run."
+    )
+
+
+class RunSpec(_Wire):
+    """What to run. Nothing of it can be changed later."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                _rule(
+                    "has(self.script) != has(self.scriptFrom)",
+                    "exactly one of spec.script and spec.scriptFrom is required: script holds the source itself, "
+                    "scriptFrom names the ConfigMap key that holds it",
+                ),
+                _immutable("script"),
+                _immutable("scriptFrom"),
+                _immutable("entrypoint"),
+                _immutable("input", dynamic=True),
+            ]
+        }
+    )
+
+    script: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MAX_SCRIPT_CHARS,
+        description="JavaScript source. Exactly one of script and scriptFrom is required.",
+    )
+    script_from: ScriptSource | None = Field(
+        default=None,
+        description="Names the place that holds the source. Exactly one of script and scriptFrom is required.",
+    )
+    entrypoint: str | None = Field(
+        default=None,
+        max_length=128,
+        pattern=r"^[\p{L}_$][\p{L}\p{N}_$]*$",
+        description="Function to call. Without it: main, else what flow.state names, else the first top-level "
+        "function whose name begins with state.",
+    )
+    input: JsonValue = Field(
+        default=None,
+        description="Argument of the function: any JSON value.",
+        json_schema_extra=_ANY_JSON,
+    )
+
+
+class Condition(_Wire):
+    """One aspect of the run, as every Kubernetes object shows it."""
+
+    type: str = Field(
+        min_length=1,
+        max_length=64,
+        description="Complete, Failed, Finished, Reconciling, Stalled or Suspended.",
+    )
+    status: ConditionStatus = Field(description="Whether the condition holds.")
+    observed_generation: int | None = Field(
+        default=None,
+        ge=0,
+        description="metadata.generation that the condition was computed from.",
+        json_schema_extra=_INT64,
+    )
+    last_transition_time: Timestamp = Field(description="When status last changed.")
+    reason: str = Field(
+        min_length=1,
+        max_length=MAX_REASON_CHARS,
+        pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+        description="Why, as one word for programs.",
+    )
+    message: Message = Field(description="Why, as a sentence for people.")
+
+
+class RunError(_Wire):
+    """Why the run failed."""
+
+    name: ErrorName = Field(description="Name of the thrown error, or of the limit that was hit.")
+    message: Message = Field(description="What the error says.")
+    line: int | None = Field(
+        default=None,
+        ge=1,
+        description="Line in the script, from 1.",
+        json_schema_extra=_INT64,
+    )
+    column: int | None = Field(
+        default=None,
+        ge=1,
+        description="Column in that line, from 1.",
+        json_schema_extra=_INT64,
+    )
+
+
+class RunStatus(_Wire):
+    """What became of the run. Only the operator writes it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                _rule(
+                    f"!(oldSelf.phase in [{_quoted(FINAL_PHASES)}]) || self.phase == oldSelf.phase",
+                    "status.phase is final: a run that ended stays as it ended",
+                    reason="FieldValueForbidden",
+                ),
+                _rule(
+                    "!has(oldSelf.conditions) || oldSelf.conditions.all(old, "
+                    f"!(old.type in [{_quoted(TERMINAL_CONDITIONS)}] && old.status == 'True') "
+                    "|| (has(self.conditions) && self.conditions.exists(new, new == old)))",
+                    "a condition Complete, Failed or Finished that is True is final: it can be neither changed nor "
+                    "removed",
+                    reason="FieldValueForbidden",
+                ),
+                _rule(
+                    "!has(oldSelf.historySequence) "
+                    "|| (has(self.historySequence) && self.historySequence >= oldSelf.historySequence)",
+                    "status.historySequence never decreases: a newer status has been written already",
+                    reason="FieldValueForbidden",
+                ),
+                _set_once("startTime"),
+                _set_once("completionTime"),
+            ]
+        }
+    )
+
+    observed_generation: int = Field(
+        ge=-1,
+        description="metadata.generation that the operator has acted on; -1 before it saw the run.",
+        json_schema_extra=_INT64,
+    )
+    phase: Phase = Field(description="Pending, Running, or one of the final Complete, Failed and Cancelled.")
+    conditions: tuple[Condition, ...] = Field(
+        default=(),
+        max_length=MAX_CONDITIONS,
+        description="The aspects of the run, the most telling first.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    instance_id: str | None = Field(
+        default=None, alias="instanceID", max_length=64, description="The execution in the history: the run's uid."
+    )
+    start_time: Timestamp | None = Field(default=None, description="When the run was recorded as started.")
+    completion_time: Timestamp | None = Field(default=None, description="When the run ended, however it ended.")
+    steps: int | None = Field(
+        default=None,
+        ge=0,
+        description="Steps recorded so far.",
+        json_schema_extra=_INT64,
+    )
+    memory: JsonValue = Field(
+        default=None,
+        description="The payload of the last transition: any JSON value.",
+        json_schema_extra=_ANY_JSON,
+    )
+    output: JsonValue = Field(
+        default=None,
+        description="What the run returned, or gave to finish(): any JSON value.",
+        json_schema_extra=_ANY_JSON,
+    )
+    error: RunError | None = Field(default=None, description="Why the run failed.")
+    history_sequence: int | None = Field(
+        default=None,
+        ge=0,
+        description="Sequence of the last event that this status tells of.",
+        json_schema_extra=_INT64,
+    )
+
+
+UNSEEN: Final[JsonDict] = {"observedGeneration": -1, "phase": Phase.PENDING.value}
+"""The status of a run that the operator has not seen yet: the default in the CRD."""
+
+
+class ObjectMeta(_Wire):
+    """What the operator reads of an object's metadata. The API server owns its schema."""
+
+    name: str
+    namespace: str
+    uid: str
+    resource_version: str
+    generation: int
+    creation_timestamp: Timestamp
+    deletion_timestamp: Timestamp | None = None
+
+
+class WorkflowRun(_Wire):
+    """One execution of a JavaScript workflow."""
+
+    metadata: ObjectMeta
+    spec: RunSpec = Field(description="What to run. Nothing of it can be changed later.")
+    status: RunStatus = Field(
+        default_factory=lambda: RunStatus.model_validate(UNSEEN),
+        description="What became of the run. Only the operator writes it.",
+        json_schema_extra={"default": dict(UNSEEN)},
+    )
+
+
+def to_wire(model: BaseModel) -> dict[str, Any]:
+    """The JSON form of a model: camelCase, times in UTC. A field that is None is left out; a null inside a JSON
+    value (input, memory, output) stays.
+    """
+    return model.model_dump(mode="json", by_alias=True, exclude_none=True)
