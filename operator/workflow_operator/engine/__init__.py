@@ -1,0 +1,9 @@
+"""The engine: starts instances, drives their scripts and records every step."""
+
+from workflow_operator.engine.clock import Clock, SystemClock
+from workflow_operator.engine.executor import Executor
+from workflow_operator.engine.limits import EngineLimits
+from workflow_operator.engine.runner import WorkflowRunner
+from workflow_operator.engine.sweep import Sweeper
+
+__all__ = ["Clock", "EngineLimits", "Executor", "Sweeper", "SystemClock", "WorkflowRunner"]

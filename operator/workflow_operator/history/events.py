@@ -94,6 +94,7 @@ class InstanceEvent(Record):
     origin: Origin | None = None
 
     call: CallRecord | None = None
+    function: str | None = None
     result: JsonValue = None
     attempt: int = 1
     fire_at: Instant | None = None

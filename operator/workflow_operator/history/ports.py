@@ -80,7 +80,7 @@ class Delivery(Protocol):
         """Done with it: only after a terminal or parked tail was read back or appended."""
 
     async def retry(self, delay_seconds: float) -> None:
-        """Give it back, to be delivered again after the delay."""
+        """Give it back, to be delivered again after the delay. Failures are silent: it is delivered again anyway."""
 
 
 class WorkQueue(Protocol):

@@ -1,0 +1,72 @@
+"""The executor: takes queued instances and drives them, as many at once as it has slots."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from workflow_operator.engine.drive import DriveContext, drive
+from workflow_operator.history import Delivery
+from workflow_operator.history.errors import EngineCrash, Unavailable
+
+logger = logging.getLogger(__name__)
+
+_PULL_SECONDS = 5.0
+_RETRY_SECONDS = 1.0
+
+
+class Executor:
+    """Pulls and drives until it is stopped. Every replica runs one."""
+
+    def __init__(self, context: DriveContext) -> None:
+        self._context = context
+        self._slots = asyncio.Semaphore(context.limits.slots)
+        self._running: set[asyncio.Task[None]] = set()
+
+    @property
+    def running(self) -> int:
+        """How many instances are driven now."""
+        return len(self._running)
+
+    async def run(self) -> None:
+        """Work until cancelled. Then hand over: what was held is given back to the queue at once, and goes on
+        elsewhere from its last recorded step."""
+        try:
+            while True:
+                await self._slots.acquire()
+                self._slots.release()
+                await self._pull_once()
+        finally:
+            for task in self._running:
+                task.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _pull_once(self) -> None:
+        free = self._context.limits.slots - len(self._running)
+        try:
+            deliveries = await self._context.queue.pull(free, _PULL_SECONDS)
+        except Unavailable as error:
+            logger.warning("cannot pull queued instances: %s", error)
+            await self._context.writer.clock.sleep(_RETRY_SECONDS)
+            return
+        for delivery in deliveries:
+            await self._slots.acquire()
+            task = asyncio.create_task(self._hold(delivery), name=f"drive {delivery.key}")
+            self._running.add(task)
+            task.add_done_callback(self._release)
+
+    def _release(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._slots.release()
+
+    async def _hold(self, delivery: Delivery) -> None:
+        try:
+            await drive(self._context, delivery)
+        except asyncio.CancelledError:
+            await delivery.retry(0)
+            raise
+        except (Unavailable, EngineCrash) as error:
+            logger.warning("instance %s: %s; the queue delivers it again", delivery.key, error)
+            await delivery.retry(_RETRY_SECONDS)
+        except Exception:
+            logger.exception("instance %s: the drive failed; the queue delivers it again", delivery.key)

@@ -1,0 +1,30 @@
+"""The engine's numbers, each with its unit and the reason for its default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from workflow_operator.javascript.host import Limits
+
+
+@dataclass(frozen=True)
+class EngineLimits:
+    """Limits of execution; the settings of the application fill them.
+
+    Args:
+        slots: runs that one executor drives at once. Each holds a sandbox process of some megabytes.
+        heartbeat_seconds: how often a held message is extended and the history looked at for a claim or a cancel
+            request by someone else. Well below the queue's redelivery time.
+        park_after_seconds: a sleep longer than this gives up its sandbox; a shorter one costs less when waited for
+            than a replay.
+        crash_limit: claims in a row without a new event after which a run is failed.
+        request_seconds: how long a call from outside (execute, cancel) waits for NATS.
+        sandbox: limits of one script.
+    """
+
+    slots: int = 16
+    heartbeat_seconds: float = 2.0
+    park_after_seconds: float = 5.0
+    crash_limit: int = 5
+    request_seconds: float = 10.0
+    sandbox: Limits = field(default_factory=Limits)

@@ -1,0 +1,187 @@
+"""One run of one script in a sandbox: every host call answered from the history, or done and recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol, TypeAlias
+
+from pydantic import JsonValue
+
+from workflow_operator.engine.clock import Clock
+from workflow_operator.engine.limits import EngineLimits
+from workflow_operator.engine.tail import Tail
+from workflow_operator.history import CallRecord, EventType, InstanceEvent, InstanceKey
+from workflow_operator.history.errors import EngineCrash, ScriptError
+from workflow_operator.javascript.host import HostCall, Job, LogLine, Returned
+from workflow_operator.replay import New, Recorded, Replay, Unanswered
+
+
+class Session(Protocol):
+    """A sandbox process that runs one script; see :class:`workflow_operator.javascript.host.Session`."""
+
+    async def begin(self, job: Job) -> None: ...
+
+    async def next(self) -> HostCall | LogLine | Returned: ...
+
+    async def answer(self, value: JsonValue, time_ms: int) -> None: ...
+
+
+class Sandboxes(Protocol):
+    def session(self, namespace: str) -> AbstractAsyncContextManager[Session]: ...
+
+
+LogSink: TypeAlias = Callable[[InstanceKey, LogLine], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    output: JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    error: ScriptError
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """``waiting`` is recorded; the instance is to be queued again at ``until``."""
+
+    until: datetime
+    cause: int
+
+
+Outcome: TypeAlias = Succeeded | Failed | Cancelled | Parked
+
+
+class Script:
+    """Drives one script to its outcome. It may be cancelled whenever the tail's lock is free."""
+
+    def __init__(self, events: Sequence[InstanceEvent], tail: Tail, clock: Clock, limits: EngineLimits, log: LogSink):
+        self._started = events[0]
+        self._replay = Replay(events)
+        self._output = next((event for event in events if event.type is EventType.OUTPUT), None)
+        self._tail = tail
+        self._clock = clock
+        self._limits = limits
+        self._log = log
+
+    async def run(self, sandboxes: Sandboxes) -> Outcome:
+        """Run the script from its top.
+
+        Raises:
+            EngineCrash: the sandbox process died; another try may go well.
+            Overtaken: another executor has the instance.
+            Unavailable: NATS does not answer.
+        """
+        async with sandboxes.session(self._started.namespace) as session:
+            try:
+                return await self._run(session)
+            except EngineCrash:
+                raise
+            except ScriptError as error:
+                return self._failed(error)
+
+    async def _run(self, session: Session) -> Outcome:
+        await session.begin(self._job())
+        while True:
+            message = await session.next()
+            if isinstance(message, LogLine):
+                self._print(message)
+            elif isinstance(message, Returned):
+                self._replay.check_finished()
+                return Succeeded(message.output if self._output is None else self._output.output)
+            else:
+                ended = await self._handle(message)
+                if ended is not None:
+                    return ended
+                await session.answer(None, _milliseconds(self._replay.time))
+
+    def _job(self) -> Job:
+        started = self._started
+        return Job(
+            script=started.script or "",
+            entrypoint=started.entrypoint,
+            input=started.input,
+            instance_id=str(started.instance_id),
+            seed=started.instance_id.int % 2**53,
+            time_ms=_milliseconds(started.time),
+            limits=self._limits.sandbox,
+        )
+
+    def _print(self, line: LogLine) -> None:
+        if not self._replay.replaying:
+            self._log(self._started.key, line)
+
+    def _failed(self, error: ScriptError) -> Outcome:
+        try:
+            self._replay.check_finished()
+        except ScriptError as divergence:
+            error = divergence
+        if self._output is None:
+            return Failed(error)
+        self._print(LogLine("error", f"after finish(): {error.name}: {error.message}"))
+        return Succeeded(self._output.output)
+
+    async def _handle(self, call: HostCall) -> Outcome | None:
+        """Do one host call; the outcome if the script goes no further now. Every call here answers undefined."""
+        found = self._replay.call(call.name, call.arguments)
+        handler = {"transition": self._transition, "sleep": self._sleep, "finish": self._finish}[call.name]
+        outcome = None if isinstance(found, Recorded) else await handler(found, call)
+        if self._tail.cancelled is not None:
+            return Cancelled(self._tail.cancelled.reason or "")
+        return outcome
+
+    async def _transition(self, found: New | Unanswered, call: HostCall) -> None:
+        await self._record(EventType.TRANSITION, found.call, function=_text(call, "function"), memory=_value(call, "payload"))
+
+    async def _finish(self, found: New | Unanswered, call: HostCall) -> None:
+        if self._output is None:
+            self._output = await self._record(EventType.OUTPUT, found.call, output=_value(call, "output"))
+
+    async def _sleep(self, found: New | Unanswered, call: HostCall) -> Outcome | None:
+        if isinstance(found, New):
+            seconds = _value(call, "seconds")
+            assert isinstance(seconds, int)
+            fire_at = self._clock.now() + timedelta(seconds=seconds)
+            timer = await self._record(EventType.TIMER_STARTED, found.call, fire_at=fire_at)
+        else:
+            timer = found.event
+        assert timer.fire_at is not None
+        remaining = (timer.fire_at - self._clock.now()).total_seconds()
+        if remaining > self._limits.park_after_seconds:
+            if self._tail.cancelled is not None:
+                return None
+            waiting = await self._tail.append(EventType.WAITING, wake_at=timer.fire_at)
+            return Parked(timer.fire_at, waiting.sequence)
+        await self._clock.sleep(remaining)
+        await self._record(EventType.TIMER_FIRED, found.call)
+        return None
+
+    async def _record(self, kind: EventType, call: CallRecord, **fields: object) -> InstanceEvent:
+        event = await self._tail.append(kind, call=call, **fields)
+        self._replay.record(event)
+        return event
+
+
+def _value(call: HostCall, name: str) -> JsonValue:
+    assert isinstance(call.arguments, dict)
+    return call.arguments[name]
+
+
+def _text(call: HostCall, name: str) -> str:
+    value = _value(call, name)
+    assert isinstance(value, str)
+    return value
+
+
+def _milliseconds(time: datetime) -> int:
+    return int(time.timestamp() * 1000)

@@ -1,0 +1,34 @@
+"""Makes events, with a time and identities that are passed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from workflow_operator.engine.clock import Clock
+from workflow_operator.history import FORMAT_VERSION, EventType, InstanceEvent, InstanceKey
+
+
+class EventWriter:
+    """Makes events.
+
+    Args:
+        clock: the time that events record.
+        new_id: draws a fresh UUID.
+    """
+
+    def __init__(self, clock: Clock, new_id: Callable[[], UUID]) -> None:
+        self.clock = clock
+        self.new_id = new_id
+
+    def event(self, key: InstanceKey, kind: EventType, **fields: Any) -> InstanceEvent:
+        return InstanceEvent(
+            version=FORMAT_VERSION,
+            event_id=self.new_id(),
+            instance_id=key.instance_id,
+            namespace=key.namespace,
+            type=kind,
+            time=self.clock.now(),
+            **fields,
+        )
