@@ -36,7 +36,7 @@ class WorkflowRunner:
         self._writer = writer
         self._limits = limits
 
-    async def execute(  # noqa: PLR0913 - the five of the public interface, and the identity of a cluster's object
+    async def execute(
         self,
         namespace: str,
         script: str,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -110,7 +111,7 @@ class Script:
         return Job(
             script=started.script or "",
             entrypoint=started.entrypoint,
-            input=started.input,
+            input_json=json.dumps(started.input) if started.has("input") else None,
             instance_id=str(started.instance_id),
             seed=started.instance_id.int % 2**53,
             time_ms=_milliseconds(started.time),
@@ -141,7 +142,9 @@ class Script:
         return outcome
 
     async def _transition(self, found: New | Unanswered, call: HostCall) -> None:
-        await self._record(EventType.TRANSITION, found.call, function=_text(call, "function"), memory=_value(call, "payload"))
+        await self._record(
+            EventType.TRANSITION, found.call, function=_text(call, "function"), memory=_value(call, "payload")
+        )
 
     async def _finish(self, found: New | Unanswered, call: HostCall) -> None:
         if self._output is None:

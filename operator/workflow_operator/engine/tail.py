@@ -22,7 +22,9 @@ class Tail:
     ``sequence`` is the last event that it knows; ``cancelled`` the cancel request, once there is one.
     """
 
-    def __init__(self, bus: DataBus, writer: EventWriter, key: InstanceKey, executor: ExecutorRef, sequence: int) -> None:
+    def __init__(
+        self, bus: DataBus, writer: EventWriter, key: InstanceKey, executor: ExecutorRef, sequence: int
+    ) -> None:
         self._bus = bus
         self._writer = writer
         self._key = key
