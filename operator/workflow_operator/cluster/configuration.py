@@ -1,0 +1,34 @@
+"""Where the API server is and who we are to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kubernetes.aio.client import Configuration
+from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+
+from workflow_operator.history.errors import InvalidInput
+
+IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
+KUBECONFIG = "KUBECONFIG"
+
+
+async def load_configuration(environment: Mapping[str, str]) -> Configuration:
+    """The configuration of the API client: KUBECONFIG if set, else the pod's own, else ~/.kube/config.
+
+    In a pod the token is read anew every minute, so a rotated one is taken up; a token in a kubeconfig is read once.
+    Raises InvalidInput when there is none or it cannot be read.
+    """
+    configuration = Configuration()
+    try:
+        if IN_CLUSTER in environment and not environment.get(KUBECONFIG):
+            load_incluster_config(configuration)  # type: ignore[no-untyped-call]
+        else:
+            await load_kube_config(  # type: ignore[no-untyped-call]
+                environment.get(KUBECONFIG), client_configuration=configuration
+            )
+    except ConfigException as error:
+        raise InvalidInput(
+            f"no usable Kubernetes configuration: {error}. Set {KUBECONFIG}, or run in a pod with a ServiceAccount"
+        ) from error
+    return configuration
