@@ -1,0 +1,153 @@
+"""The whole status of a run, computed from the object and its instance. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import JsonValue
+
+from workflow_operator.history import InstanceStatus, StatusValue
+from workflow_operator.resources.conditions import set_conditions
+from workflow_operator.resources.run import (
+    Condition,
+    ConditionStatus,
+    ConditionType,
+    Phase,
+    RunError,
+    RunStatus,
+    WorkflowRun,
+)
+
+# Two values of this size, an error message and the conditions stay below 32 KiB together.
+MAX_VALUE_BYTES = 12 * 1024
+
+_PHASES = {
+    StatusValue.COMPLETE: Phase.COMPLETE,
+    StatusValue.FAILED: Phase.FAILED,
+    StatusValue.CANCELLED: Phase.CANCELLED,
+}
+_REASON = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a run has not started. ``stalled``: somebody has to mend something that is there but wrong."""
+
+    reason: str
+    message: str
+    stalled: bool = False
+
+
+def desired_status(
+    run: WorkflowRun, instance: InstanceStatus | None, problem: Problem | None, now: datetime
+) -> RunStatus:
+    """What the object's status should be now.
+
+    Args:
+        run: the object.
+        instance: the status of its instance; None before it started.
+        problem: why it could not be started; only looked at without an instance.
+        now: for conditions that change.
+    """
+    generation = run.metadata.generation
+    wanted = _without_instance(problem) if instance is None else _with_instance(instance)
+    conditions = [
+        Condition(
+            type=kind,
+            status=ConditionStatus.TRUE,
+            observed_generation=generation,
+            last_transition_time=now,
+            reason=reason,
+            message=message,
+        )
+        for kind, reason, message in wanted
+    ]
+    status = RunStatus(
+        observed_generation=generation,
+        phase=Phase.PENDING,
+        conditions=set_conditions(run.status.conditions, conditions),
+    )
+    return status if instance is None else status.model_copy(update=_mirrored(instance))
+
+
+def phase_of(instance: InstanceStatus) -> Phase:
+    """Running once an executor has recorded anything."""
+    if instance.terminal:
+        return _PHASES[instance.status]
+    return Phase.PENDING if instance.executor is None else Phase.RUNNING
+
+
+def bounded(value: JsonValue, where: str) -> JsonValue:
+    """The value itself, or where it is too large for an object, what it is and where to read it."""
+    size = len(json.dumps(value).encode())
+    if size <= MAX_VALUE_BYTES:
+        return value
+    return {"truncated": True, "bytes": size, "readWith": f"workflow-operator status {where}"}
+
+
+def _mirrored(instance: InstanceStatus) -> dict[str, object]:
+    error = instance.error
+    return {
+        "phase": phase_of(instance),
+        "instance_id": str(instance.instance_id),
+        "start_time": instance.created_at.replace(microsecond=0),
+        "completion_time": instance.ended_at and instance.ended_at.replace(microsecond=0),
+        "steps": instance.steps,
+        "memory": bounded(instance.memory, str(instance.key)),
+        "output": bounded(instance.output, str(instance.key)),
+        "error": error and RunError(name=error.name, message=error.message, line=error.line, column=error.column),
+        "history_sequence": instance.history_sequence,
+    }
+
+
+def _without_instance(problem: Problem | None) -> list[tuple[ConditionType, str, str]]:
+    if problem is None:
+        return [(ConditionType.RECONCILING, "Starting", "the run is being started")]
+    waiting = [(ConditionType.RECONCILING, problem.reason, problem.message)]
+    return [(ConditionType.STALLED, problem.reason, problem.message)] if problem.stalled else waiting
+
+
+def _with_instance(instance: InstanceStatus) -> list[tuple[ConditionType, str, str]]:
+    match instance.status:
+        case StatusValue.COMPLETE:
+            message = f"the script ended well after {_steps(instance)}"
+            return [
+                (ConditionType.COMPLETE, "Succeeded", message),
+                (ConditionType.FINISHED, "Succeeded", message),
+            ]
+        case StatusValue.FAILED:
+            reason, message = _failure(instance)
+            # kstatus, and with it Flux and others, knows a failed object by Stalled.
+            return [
+                (kind, reason, message)
+                for kind in (ConditionType.FAILED, ConditionType.STALLED, ConditionType.FINISHED)
+            ]
+        case StatusValue.CANCELLED:
+            return [(ConditionType.FINISHED, "Cancelled", f"the run was cancelled after {_steps(instance)}")]
+        case StatusValue.PENDING:
+            return [(ConditionType.RECONCILING, *_activity(instance))]
+
+
+def _activity(instance: InstanceStatus) -> tuple[str, str]:
+    if instance.cancel_requested:
+        return "Cancelling", "the run is being cancelled"
+    if instance.parked and instance.wake_at is not None:
+        return "Sleeping", f"the script sleeps until {instance.wake_at:%Y-%m-%dT%H:%M:%SZ}; {_steps(instance)} recorded"
+    if instance.executor is None:
+        return "Queued", "the run waits for an executor"
+    return "Executing", f"the script runs; {_steps(instance)} recorded"
+
+
+def _failure(instance: InstanceStatus) -> tuple[str, str]:
+    error = instance.error
+    if error is None:
+        return "Failed", "the script failed"
+    place = "" if error.line is None else f" (line {error.line}, column {error.column})"
+    return error.name if _REASON.fullmatch(error.name) else "Thrown", f"{error.name}: {error.message}{place}"
+
+
+def _steps(instance: InstanceStatus) -> str:
+    return "1 step" if instance.steps == 1 else f"{instance.steps} steps"

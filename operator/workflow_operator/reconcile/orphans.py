@@ -1,0 +1,64 @@
+"""Cancels instances whose object went while nobody watched: without finalizers a deletion can be missed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from workflow_operator.history import InstanceKey, InstanceStatus
+from workflow_operator.history.errors import Retryable
+from workflow_operator.reconcile.ports import Cluster, Runner, Shares
+
+logger = logging.getLogger(__name__)
+
+PERIOD_SECONDS = 60.0
+
+
+class OrphanSweeper:
+    """Keeps the pending instances of this cluster in view, and looks for their objects once a minute.
+
+    An instance is cancelled only if it was started for this cluster and the API server, asked for its very object,
+    says that there is none, or another one of that name.
+    """
+
+    def __init__(self, cluster: Cluster, runner: Runner, shares: Shares, cluster_id: str) -> None:
+        self._cluster = cluster
+        self._runner = runner
+        self._shares = shares
+        self._cluster_id = cluster_id
+        self._names: dict[InstanceKey, str] = {}
+
+    def observe(self, instance: InstanceStatus) -> None:
+        """Take in a status that was written."""
+        origin = instance.origin
+        if instance.terminal or origin is None or origin.cluster != self._cluster_id:
+            self._names.pop(instance.key, None)
+        else:
+            self._names[instance.key] = origin.name
+
+    async def run(self, sleep: Callable[[float], Awaitable[None]]) -> None:
+        """Sweep until cancelled."""
+        while True:
+            try:
+                await self.sweep()
+            except Retryable as error:
+                logger.warning("cannot look for runs that were deleted unseen: %s", error)
+            await sleep(PERIOD_SECONDS)
+
+    async def sweep(self) -> None:
+        """Cancel the orphans in this replica's share.
+
+        Raises:
+            Unavailable: NATS or the API server does not answer.
+        """
+        suspects = {key: name for key, name in self._names.items() if self._shares.owns(str(key))}
+        if not suspects:
+            return
+        uids = await self._cluster.run_uids()
+        for key, name in suspects.items():
+            if str(key.instance_id) in uids:
+                continue
+            found = await self._cluster.get(key.namespace, name)
+            if found is None or found["metadata"]["uid"] != str(key.instance_id):
+                logger.info("instance %s: its WorkflowRun %s/%s is gone; cancelling", key, key.namespace, name)
+                await self._runner.cancel(key, "the WorkflowRun was deleted")

@@ -1,0 +1,51 @@
+"""What reconciling needs of the engine, the cluster and the membership."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from workflow_operator.history import InstanceKey, Origin
+
+JsonObject = dict[str, Any]
+
+
+class Runner(Protocol):
+    """The engine; see :class:`workflow_operator.engine.WorkflowRunner`."""
+
+    async def execute(
+        self,
+        namespace: str,
+        script: str,
+        fn: str | None = None,
+        args: JsonValue = None,
+        labels: Mapping[str, str] | None = None,
+        *,
+        instance_id: UUID | None = None,
+        origin: Origin | None = None,
+    ) -> UUID: ...
+
+    async def cancel(self, key: InstanceKey, reason: str) -> bool: ...
+
+
+class Cluster(Protocol):
+    """The Kubernetes API; see :class:`workflow_operator.cluster.WorkflowRunClient`."""
+
+    async def get(self, namespace: str, name: str) -> JsonObject | None: ...
+
+    async def run_uids(self) -> frozenset[str]: ...
+
+    async def config_map(self, namespace: str, name: str) -> JsonObject | None: ...
+
+    async def patch_status(
+        self, namespace: str, name: str, uid: str, resource_version: str, status: JsonObject
+    ) -> JsonObject: ...
+
+
+class Shares(Protocol):
+    """Which runs are this replica's. Two replicas that both believe to own one waste work, and break nothing."""
+
+    def owns(self, key: str) -> bool: ...
