@@ -25,6 +25,8 @@ REQUEST_TIMEOUT: Final = 10.0
 """Seconds for one request, with its answer read."""
 
 _JSON_PATCH: Final = "application/json-patch+json"
+_METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_PAGE: Final = 500
 
 
 class WorkflowRunClient:
@@ -43,6 +45,18 @@ class WorkflowRunClient:
     async def get(self, namespace: str, name: str) -> JsonObject | None:
         """The run, or None when there is none."""
         return await self._get_or_none(Request("get", PLURAL, f"{namespace}/{name}"), _run(namespace, name))
+
+    async def run_uids(self) -> frozenset[str]:
+        """The uids of all runs, as the API server's cache has them: it may lag, so ask for an object before acting."""
+        uids: set[str] = set()
+        path, more = _path("apis", *API_VERSION.split("/"), PLURAL), ""
+        while True:
+            request = Request("list", PLURAL, "")
+            page = _object(request, await self._ask(request, f"{path}?limit={_PAGE}{more}", accept=_METADATA_ONLY))
+            uids |= {item["metadata"]["uid"] for item in page["items"]}
+            if not (token := page["metadata"].get("continue")):
+                return frozenset(uids)
+            more = f"&continue={quote(token, safe='')}"
 
     async def patch_status(
         self, namespace: str, name: str, uid: str, resource_version: str, status: JsonObject
@@ -93,8 +107,10 @@ class WorkflowRunClient:
         except NotFound:
             return None
 
-    async def _ask(self, request: Request, path: str, patch: list[JsonObject] | None = None) -> Answer:
-        headers = {"Accept": "application/json"} | ({"Content-Type": _JSON_PATCH} if patch else {})
+    async def _ask(
+        self, request: Request, path: str, patch: list[JsonObject] | None = None, accept: str = "application/json"
+    ) -> Answer:
+        headers = {"Accept": accept} | ({"Content-Type": _JSON_PATCH} if patch else {})
         method = "PATCH" if patch else "GET"
         try:
             # param_serialize is what takes up a rotated token, which is why it is called for each request.

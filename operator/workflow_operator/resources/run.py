@@ -317,6 +317,7 @@ class ObjectMeta(_Wire):
     uid: str
     resource_version: str
     generation: int
+    labels: dict[str, str] = Field(default_factory=dict)
     creation_timestamp: Timestamp
     deletion_timestamp: Timestamp | None = None
 
