@@ -1,0 +1,26 @@
+"""What JetStream answers to a publish."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+# Wrong last sequence: of the subject, and while another append to it is on its way through the replicas.
+OUTDATED = frozenset({10071, 10164})
+TOO_LARGE = 10054
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The sequence stored at, or the code and words of the refusal."""
+
+    sequence: int = 0
+    error: int = 0
+    description: str = ""
+
+
+def read_answer(data: bytes) -> Answer:
+    answer = json.loads(data)
+    if error := answer.get("error"):
+        return Answer(error=error.get("err_code") or error["code"], description=error.get("description", ""))
+    return Answer(sequence=answer["seq"])

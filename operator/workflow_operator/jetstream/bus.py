@@ -1,0 +1,208 @@
+"""The data bus over JetStream: the history and status streams."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Iterator, Sequence
+from itertools import chain, repeat
+from typing import Any
+from uuid import UUID
+
+from workflow_operator.history.errors import Conflict, InvalidInput, PayloadTooLarge, Unavailable, UnknownFormat
+from workflow_operator.history.events import InstanceEvent, decode_event, encode_event
+from workflow_operator.history.status import InstanceStatus, decode_status, encode_status
+from workflow_operator.history.subjects import HISTORY as HISTORY_PREFIX
+from workflow_operator.history.subjects import STATUS as STATUS_PREFIX
+from workflow_operator.history.subjects import InstanceKey
+from workflow_operator.jetstream.answers import OUTDATED, TOO_LARGE, Answer, read_answer
+from workflow_operator.jetstream.connection import Connection
+from workflow_operator.jetstream.headers import (
+    EXPECTED_SEQUENCE,
+    HISTORY_SEQUENCE,
+    PREVIOUS_SEQUENCE,
+    size,
+)
+from workflow_operator.jetstream.reads import Stored, direct_batch, last_of_every, leader_next
+from workflow_operator.jetstream.topology import HISTORY, STATUS
+
+logger = logging.getLogger(__name__)
+
+
+# Refusals in a row although nothing follows the expected sequence: another append may be on its way, but not for long.
+_MAX_REFUSALS = 10
+
+_HISTORY_BATCH = 256
+_STATUS_BATCH = 1000  # the server refuses more than 1024 subjects at once
+
+
+class JetStreamDataBus:
+    """Implements :class:`workflow_operator.history.ports.DataBus`."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        answer_timeout_seconds: float = 5.0,
+        backoff_seconds: Sequence[float] = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0),
+    ) -> None:
+        """``backoff_seconds``: pauses between attempts of an append without an answer; the last one repeats."""
+        self._connection = connection
+        self._timeout = answer_timeout_seconds
+        self._backoff = tuple(backoff_seconds)
+
+    async def push_instance_event(self, event: InstanceEvent, expected: int) -> InstanceEvent:
+        data = encode_event(event)
+        headers = {EXPECTED_SEQUENCE: str(expected), PREVIOUS_SEQUENCE: str(expected)}
+        self._check_size(f"{event.type} event of instance {event.key}", data, headers)
+        refusals = 0
+        for pause in self._pauses():
+            try:
+                sequence = await self._append(event, expected, data, headers)
+                if sequence is not None:
+                    return event.model_copy(update={"sequence": sequence, "previous": expected})
+                refusals += 1
+            except Unavailable as error:
+                logger.warning("%s event of %s: no answer, trying again: %s", event.type, event.key, error)
+            if refusals == _MAX_REFUSALS:
+                break
+            await asyncio.sleep(pause)
+        raise Conflict(
+            f"instance {event.key}: {event.type} expected sequence {expected} to be the last, but the history ends "
+            "before it; read the history again and decide anew"
+        )
+
+    def _pauses(self) -> Iterator[float]:
+        return chain(self._backoff, repeat(self._backoff[-1]))
+
+    async def _append(self, event: InstanceEvent, expected: int, data: bytes, headers: dict[str, str]) -> int | None:
+        """One attempt: the sequence, or None when it must be repeated as it is."""
+        subject = event.key.history_subject
+        answer = await self._publish(subject, data, headers)
+        if not answer.error:
+            return answer.sequence
+        if answer.error not in OUTDATED:
+            raise _refusal(f"{event.type} event of instance {event.key}", answer)
+        # An earlier attempt may have been stored without its answer reaching us, and others may have followed it.
+        last = expected
+        while (stored := await leader_next(self._connection, HISTORY, subject, after=last)) is not None:
+            if event_id(stored.data) == str(event.event_id):
+                return stored.sequence
+            last = stored.sequence
+        if last != expected:
+            raise Conflict(
+                f"instance {event.key}: {event.type} expected sequence {expected} to be the last, found {last}; "
+                "read the history again and decide anew"
+            )
+        return None
+
+    async def query_history(self, key: InstanceKey, *, after: int = 0) -> list[InstanceEvent]:
+        events: list[InstanceEvent] = []
+        complete = False
+        while not complete:
+            request = {"seq": after + 1, "next_by_subj": key.history_subject, "batch": _HISTORY_BATCH}
+            batch = await direct_batch(self._connection, HISTORY, request)
+            events += map(_event, batch.messages)
+            complete = batch.complete
+            if batch.messages:
+                after = batch.messages[-1].sequence
+        if not events:
+            # A replica that lags behind must not make a new instance look like one that does not exist.
+            while (
+                stored := await leader_next(self._connection, HISTORY, key.history_subject, after=after)
+            ) is not None:
+                events.append(_event(stored))
+                after = stored.sequence
+        return events
+
+    async def query_instance_status(
+        self, namespace: str | None = None, instance_id: UUID | None = None
+    ) -> list[InstanceStatus]:
+        if namespace is not None and instance_id is not None:
+            return list((await self.query_statuses([InstanceKey(namespace, instance_id)])).values())
+        subject = f"{STATUS_PREFIX}.{namespace or '*'}.{instance_id or '*'}"
+        statuses: list[InstanceStatus] = []
+        async for message in last_of_every(self._connection, STATUS, subject):
+            try:
+                statuses.append(decode_status(message.data, sequence=message.metadata.sequence.stream))
+            except (UnknownFormat, InvalidInput) as error:
+                # One status of a newer release must not hide all the others.
+                logger.warning("%s: left out: %s", message.subject, error)
+        return statuses
+
+    async def query_statuses(self, keys: Sequence[InstanceKey]) -> dict[InstanceKey, InstanceStatus]:
+        found: dict[InstanceKey, InstanceStatus] = {}
+        wanted = list(dict.fromkeys(keys))
+        for start in range(0, len(wanted), _STATUS_BATCH):
+            missing = wanted[start : start + _STATUS_BATCH]
+            complete = False
+            while missing and not complete:
+                request: dict[str, Any] = {"multi_last": [key.status_subject for key in missing], "batch": len(missing)}
+                batch = await direct_batch(self._connection, STATUS, request)
+                for message in batch.messages:
+                    status = decode_status(message.data, sequence=message.sequence)
+                    found[InstanceKey.of_subject(message.subject)] = status
+                complete = batch.complete
+                missing = [key for key in missing if key not in found]
+        return found
+
+    async def write_status(self, status: InstanceStatus) -> int:
+        data = encode_status(status)
+        headers = {EXPECTED_SEQUENCE: str(status.sequence), HISTORY_SEQUENCE: str(status.history_sequence)}
+        self._check_size(f"status of instance {status.key}", data, headers)
+        answer = await self._publish(status.key.status_subject, data, headers)
+        if answer.error in OUTDATED:
+            raise Conflict(
+                f"status of instance {status.key}: expected sequence {status.sequence} to be the last: "
+                f"{answer.description}; read the status again"
+            )
+        if answer.error:
+            raise _refusal(f"status of instance {status.key}", answer)
+        return answer.sequence
+
+    async def tails(self) -> AsyncIterator[InstanceKey]:
+        """The instances whose status does not stand at the last event of their history, to be folded again.
+
+        Reads the headers of the last event and of the status of every instance: for use after a reconnect.
+
+        Raises:
+            Unavailable: the transport does not answer.
+        """
+        folded: dict[str, int] = {}
+        async for message in last_of_every(self._connection, STATUS, f"{STATUS_PREFIX}.*.*", headers_only=True):
+            name = message.subject.removeprefix(STATUS_PREFIX)
+            folded[name] = int((message.headers or {}).get(HISTORY_SEQUENCE, 0))
+        async for message in last_of_every(self._connection, HISTORY, f"{HISTORY_PREFIX}.*.*", headers_only=True):
+            name = message.subject.removeprefix(HISTORY_PREFIX)
+            if folded.get(name, 0) != message.metadata.sequence.stream:
+                yield InstanceKey.of_subject(message.subject)
+
+    async def _publish(self, subject: str, data: bytes, headers: dict[str, str]) -> Answer:
+        message = await self._connection.request(subject, data, headers=headers, timeout=self._timeout)
+        return read_answer(message.data)
+
+    def _check_size(self, what: str, data: bytes, headers: dict[str, str]) -> None:
+        # The server closes the connection for good over a message that is too large.
+        total, most = len(data) + size(headers), self._connection.max_payload
+        if total > most:
+            raise PayloadTooLarge(f"{what}: {total} bytes; the NATS server takes at most {most} in one message")
+
+
+def event_id(data: bytes) -> str | None:
+    """The EventID of any release's event."""
+    try:
+        return str(json.loads(data)["eventID"])
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
+def _refusal(what: str, answer: Answer) -> Unavailable | PayloadTooLarge:
+    if answer.error == TOO_LARGE:
+        return PayloadTooLarge(f"{what}: larger than the stream takes: {answer.description}")
+    return Unavailable(f"{what}: JetStream refused it: {answer.description} ({answer.error})")
+
+
+def _event(stored: Stored) -> InstanceEvent:
+    previous = int(stored.headers.get(PREVIOUS_SEQUENCE, 0))
+    return decode_event(stored.data, sequence=stored.sequence, previous=previous)

@@ -1,0 +1,20 @@
+"""The headers of our messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+EXPECTED_SEQUENCE = "Nats-Expected-Last-Subject-Sequence"
+STREAM_SOURCE = "Nats-Stream-Source"
+SCHEDULE = "Nats-Schedule"
+SCHEDULE_TARGET = "Nats-Schedule-Target"
+
+# The expected sequence once more: sourcing strips every Nats-Expected header.
+PREVIOUS_SEQUENCE = "Workflow-Previous-Sequence"
+# The historySequence of a status, so that statuses can be compared with histories without their payloads.
+HISTORY_SEQUENCE = "Workflow-History-Sequence"
+
+
+def size(headers: Mapping[str, str]) -> int:
+    """Bytes that the headers take on the wire, which count towards the server's maximum payload."""
+    return len("NATS/1.0\r\n\r\n") + sum(len(f"{name}: {value}\r\n".encode()) for name, value in headers.items())

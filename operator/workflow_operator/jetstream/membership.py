@@ -1,0 +1,127 @@
+"""Who is alive, and who therefore owns what."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import re
+from collections.abc import Awaitable, Callable, Iterable
+
+from workflow_operator.history.errors import InvalidInput, Unavailable
+from workflow_operator.jetstream.connection import Connection
+from workflow_operator.jetstream.reads import direct_batch
+from workflow_operator.jetstream.topology import MEMBERS, member_subject
+
+logger = logging.getLogger(__name__)
+
+REFRESH_SECONDS = 2.0
+
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+")
+_MAX_MEMBERS = 1000
+_OPERATION = "KV-Operation"
+
+
+def rendezvous(members: Iterable[str], key: str) -> str | None:
+    """The member that owns ``key``: the one with the highest hash of both (None without members). Pure.
+
+    A member that goes gives away its own keys only; one that comes takes its share from everybody alike.
+    """
+    return max(members, key=lambda member: (_weight(member, key), member), default=None)
+
+
+def _weight(member: str, key: str) -> bytes:
+    # A zero byte occurs in neither, so that no two pairs hash the same text.
+    return hashlib.blake2b(f"{member}\0{key}".encode(), digest_size=8).digest()
+
+
+class Membership:
+    """This replica's place in a group: it keeps a key with a TTL, and reads those of the others.
+
+    Two replicas may own the same key for some seconds, or none; whoever acts on it must not rely on it.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        group: str,
+        member: str,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Raises InvalidInput: ``group`` or ``member`` holds anything but letters, digits, '-' and '_'."""
+        for name in (group, member):
+            if not _TOKEN.fullmatch(name):
+                raise InvalidInput(f"member {group}/{member}: expected letters, digits, '-' and '_' only")
+        self._connection = connection
+        self._group = group
+        self._member = member
+        self._sleep = sleep
+        self._members: tuple[str, ...] = (member,)
+        self._on_change: list[Callable[[], None]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The live members, this one included, sorted; as last seen while NATS does not answer."""
+        return self._members
+
+    def owns(self, key: str) -> bool:
+        return rendezvous(self._members, key) == self._member
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` after every change of :attr:`members`."""
+        self._on_change.append(callback)
+
+    async def start(self) -> None:
+        """Join, and see who else is there.
+
+        Raises:
+            Unavailable: NATS does not answer.
+        """
+        await self.refresh()
+        self._task = asyncio.create_task(self._run(), name=f"membership {self._group}")
+
+    async def close(self) -> None:
+        """Leave at once, so that the others need not wait for the TTL."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        try:
+            await self._put({_OPERATION: "DEL"})
+        except Unavailable as error:
+            logger.info("membership %s: left without a word: %s", self._group, error)
+
+    async def refresh(self) -> None:
+        """Show a sign of life, and look who else does.
+
+        Raises:
+            Unavailable: NATS does not answer.
+        """
+        await self._put({})
+        request = {"multi_last": [member_subject(self._group, "*")], "batch": _MAX_MEMBERS}
+        batch = await direct_batch(self._connection, MEMBERS, request)
+        live = {each.subject.rsplit(".", 1)[1] for each in batch.messages if _OPERATION not in each.headers}
+        # Ourselves even if the replica that answered has not heard of us yet.
+        members = tuple(sorted(live | {self._member}))
+        if members != self._members:
+            logger.info("membership %s: %s", self._group, ", ".join(members))
+            self._members = members
+            for callback in self._on_change:
+                callback()
+
+    async def _put(self, headers: dict[str, str]) -> None:
+        subject = member_subject(self._group, self._member)
+        await self._connection.request(subject, headers=headers or None, timeout=REFRESH_SECONDS)
+
+    async def _run(self) -> None:
+        while True:
+            await self._sleep(REFRESH_SECONDS)
+            try:
+                await self.refresh()
+            except Unavailable as error:
+                logger.warning("membership %s: keeping the last view: %s", self._group, error)
+            except Exception:
+                logger.exception("membership %s: keeping the last view", self._group)

@@ -1,0 +1,89 @@
+"""Pulling from a durable consumer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from nats.aio.msg import Msg
+
+from workflow_operator.history.errors import Unavailable
+from workflow_operator.jetstream.connection import Connection, Inbox
+from workflow_operator.jetstream.reads import description_of, status_of
+
+_NANOSECONDS = 1_000_000_000
+_GRACE_SECONDS = 2.0
+_HEARTBEAT = 100
+_NOTHING_MORE = frozenset({404, 408})
+
+
+async def pull(connection: Connection, stream: str, consumer: str, limit: int, timeout_seconds: float) -> list[Msg]:
+    """Up to ``limit`` messages: what is there now, or else what comes first within the timeout.
+
+    Not nats-py's fetch: that waits out the whole timeout for a full batch, and cannot tell an idle queue from a lost
+    server. A message that arrived but cannot be returned is handed back at once.
+
+    Raises:
+        Unavailable: the server does not answer, or the consumer is gone.
+    """
+    taken: list[Msg] = []
+    done = False
+    async with connection.inbox() as inbox:
+        puller = _Puller(connection, inbox, f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}", taken)
+        try:
+            await puller.take(limit, {"no_wait": True}, _GRACE_SECONDS)
+            if not taken:
+                # One, not more: what the server would send after it nobody would wait for.
+                expires = {"expires": int(timeout_seconds * _NANOSECONDS)}
+                await puller.take(1, expires, timeout_seconds + _GRACE_SECONDS)
+                if taken and limit > 1:
+                    await puller.take(limit - 1, {"no_wait": True}, _GRACE_SECONDS)
+            done = True
+        except Unavailable:
+            if not taken:
+                raise
+            done = True
+        finally:
+            if not done:
+                for message in [*taken, *inbox.rest()]:
+                    if status_of(message) is None:
+                        await nak(connection, message, 0)
+    return taken
+
+
+class _Puller:
+    def __init__(self, connection: Connection, inbox: Inbox, subject: str, taken: list[Msg]) -> None:
+        self._connection = connection
+        self._inbox = inbox
+        self._subject = subject
+        self._taken = taken
+
+    async def take(self, count: int, options: dict[str, Any], timeout_seconds: float) -> None:
+        body = json.dumps({"batch": count, **options}).encode()
+        await self._connection.publish(self._subject, body, reply=self._inbox.subject)
+        while count:
+            message = await self._inbox.next(timeout_seconds)
+            status = status_of(message)
+            if status is None:
+                self._taken.append(message)
+                count -= 1
+            elif status in _NOTHING_MORE:
+                return
+            elif status != _HEARTBEAT:
+                raise Unavailable(f"JetStream: {self._subject}: {status} {description_of(message)}")
+
+
+async def nak(connection: Connection, message: Msg, delay_seconds: float) -> None:
+    """Give a message back, to be delivered again after the delay. Lost if NATS is away: the ack wait does the same."""
+    body = b"-NAK"
+    if delay_seconds > 0:
+        body += b" " + json.dumps({"delay": int(delay_seconds * _NANOSECONDS)}).encode()
+    await send(connection, message, body)
+
+
+async def send(connection: Connection, message: Msg, body: bytes) -> None:
+    """Answer a delivery without waiting for the server; a failure only means that it is delivered again."""
+    try:
+        await connection.publish(message.reply, body)
+    except Unavailable:
+        return

@@ -1,0 +1,141 @@
+"""The work queue over JetStream: instances that wait for an executor, and timers that put them there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import datetime
+
+from nats.aio.msg import Msg
+
+from workflow_operator.history.errors import InvalidInput, Unavailable
+from workflow_operator.history.format import rfc3339
+from workflow_operator.history.ports import Delivery
+from workflow_operator.history.subjects import InstanceKey
+from workflow_operator.jetstream.answers import OUTDATED, read_answer
+from workflow_operator.jetstream.connection import Connection
+from workflow_operator.jetstream.headers import EXPECTED_SEQUENCE, SCHEDULE, SCHEDULE_TARGET
+from workflow_operator.jetstream.pulling import nak, pull, send
+from workflow_operator.jetstream.topology import (
+    EXECUTION,
+    EXECUTORS,
+    TIMERS,
+    due_subject,
+    queue_subject,
+    timer_subject,
+)
+
+logger = logging.getLogger(__name__)
+
+_TIMER_BATCH = 256
+_TIMER_PULL_SECONDS = 5.0
+_UNAVAILABLE_PAUSE_SECONDS = 0.5
+
+
+class QueueDelivery:
+    """Implements :class:`workflow_operator.history.ports.Delivery`."""
+
+    def __init__(self, connection: Connection, message: Msg) -> None:
+        self._connection = connection
+        self._message = message
+        self._key = InstanceKey.of_subject(message.subject)
+
+    @property
+    def key(self) -> InstanceKey:
+        return self._key
+
+    @property
+    def attempt(self) -> int:
+        return self._message.metadata.num_delivered
+
+    async def extend(self) -> None:
+        # Not confirmed: a lost one costs a redelivery, which the history fences.
+        await send(self._connection, self._message, b"+WPI")
+
+    async def ack(self) -> None:
+        """Done with it. When this returns, and NATS was there, the instance can be queued again.
+
+        Confirmed by the server, so that whoever then finds a new event in the history can queue the instance without
+        being told that it is queued still. A failure is silent: it is delivered again, and found done.
+        """
+        try:
+            await self._connection.request(self._message.reply, b"+ACK")
+        except Unavailable as error:
+            logger.info("%s: not acked, it will be delivered again: %s", self._key, error)
+
+    async def retry(self, delay_seconds: float) -> None:
+        await nak(self._connection, self._message, delay_seconds)
+
+
+class JetStreamWorkQueue:
+    """Implements :class:`workflow_operator.history.ports.WorkQueue`. :meth:`run` must run in at least one replica."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def enqueue(self, key: InstanceKey) -> bool:
+        # "Nothing may be stored on this subject": a queue message is there until it is acked.
+        answer = await self._connection.request(queue_subject(key), headers={EXPECTED_SEQUENCE: "0"})
+        result = read_answer(answer.data)
+        if result.error in OUTDATED:
+            return False
+        if result.error:
+            raise Unavailable(f"instance {key}: JetStream did not queue it: {result.description} ({result.error})")
+        return True
+
+    async def enqueue_at(self, key: InstanceKey, at: datetime, cause: int) -> None:
+        """As the port says. A time that has passed counts as now.
+
+        A repeat after the timer fired queues the instance once more, which is harmless.
+        """
+        headers = {SCHEDULE: f"@at {rfc3339(at)}", SCHEDULE_TARGET: due_subject(key)}
+        # On a subject of its own, which holds one message: a repeat replaces what it repeats.
+        answer = read_answer((await self._connection.request(timer_subject(key, cause), headers=headers)).data)
+        if answer.error:
+            raise Unavailable(f"instance {key}: JetStream set no timer: {answer.description} ({answer.error})")
+
+    async def pull(self, limit: int, timeout_seconds: float) -> list[Delivery]:
+        deliveries: list[Delivery] = []
+        for message in await pull(self._connection, EXECUTION, EXECUTORS, limit, timeout_seconds):
+            try:
+                deliveries.append(QueueDelivery(self._connection, message))
+            except InvalidInput as error:
+                logger.error("removed from the queue: %s", error)
+                await send(self._connection, message, b"+TERM")
+        return deliveries
+
+    async def run(self) -> None:
+        """Queue the instances whose timers have fired, until cancelled. Any number of replicas may do so.
+
+        A timer does not fire into the queue itself: it would replace the message of an instance that an executor
+        holds at that moment, and hand the instance to a second one.
+        """
+        while True:
+            try:
+                due = await pull(self._connection, EXECUTION, TIMERS, _TIMER_BATCH, _TIMER_PULL_SECONDS)
+            except Unavailable as error:
+                logger.warning("timers: trying again: %s", error)
+                await asyncio.sleep(_UNAVAILABLE_PAUSE_SECONDS)
+                continue
+            await asyncio.gather(*map(self._queue_due, due))
+
+    async def _queue_due(self, message: Msg) -> None:
+        try:
+            queued = await self.enqueue(InstanceKey.of_subject(message.subject))
+        except Unavailable as error:
+            logger.warning("%s: trying again: %s", message.subject, error)
+            queued = False
+        except InvalidInput as error:
+            logger.error("removed from the timers: %s", error)
+            await send(self._connection, message, b"+TERM")
+            return
+        if queued:
+            await send(self._connection, message, b"+ACK")
+        else:
+            # Held still, perhaps by the executor that has just parked it: dropped, it would sleep on.
+            await nak(self._connection, message, due_pause(message.metadata.num_delivered))
+
+
+def due_pause(attempt: int) -> float:
+    """Seconds until a due instance is tried again; ``attempt`` counts from 1. Pure."""
+    return float(min(0.05 * 2 ** min(attempt - 1, 10), 5.0))

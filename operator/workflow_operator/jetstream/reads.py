@@ -1,0 +1,144 @@
+"""Reading from streams: the requests that nats-py has no call for."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+
+from workflow_operator.history.errors import Unavailable
+from workflow_operator.jetstream.connection import Connection, unavailable
+
+# A batch larger than this is answered in several parts, so that a reader never has more than this in flight.
+BATCH_BYTES = 8 * 1024 * 1024
+_ANSWER_SECONDS = 5.0
+_NO_MESSAGE = 10037
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A message as it stands in a stream."""
+
+    subject: str
+    sequence: int
+    headers: Mapping[str, str]
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    messages: list[Stored]
+    complete: bool
+
+
+def status_of(message: Msg) -> int | None:
+    """The status of a message that the server itself sent; None for a stored message."""
+    if message.data or not message.headers:
+        return None
+    status = message.headers.get("Status")
+    return int(status) if status else None
+
+
+def description_of(message: Msg) -> str:
+    return (message.headers or {}).get("Description", "")
+
+
+async def direct_batch(connection: Connection, stream: str, request: Mapping[str, Any]) -> Batch:
+    """One batch of a direct get, in the order of the stream. Any replica may answer, so it can lag behind.
+
+    Raises:
+        Unavailable: no answer, or part of it was lost.
+    """
+    messages: list[Stored] = []
+    previous = 0
+    body = json.dumps({**request, "max_bytes": BATCH_BYTES}).encode()
+    async with connection.inbox() as inbox:
+        await connection.publish(f"$JS.API.DIRECT.GET.{stream}", body, reply=inbox.subject)
+        while True:
+            message = await inbox.next(_ANSWER_SECONDS)
+            headers = message.headers or {}
+            match status_of(message):
+                case None:
+                    if int(headers["Nats-Last-Sequence"]) != previous:
+                        raise Unavailable(f"JetStream: {stream}: part of a batch was lost")
+                    previous = int(headers["Nats-Sequence"])
+                    messages.append(Stored(headers["Nats-Subject"], previous, headers, message.data))
+                case 204:
+                    return Batch(messages, int(headers.get("Nats-Num-Pending", 0)) == 0)
+                case 404:
+                    return Batch(messages, True)
+                case status:
+                    raise Unavailable(f"JetStream: {stream}: {status} {description_of(message)}")
+
+
+async def leader_next(connection: Connection, stream: str, subject: str, *, after: int) -> Stored | None:
+    """The first message of a subject after a sequence, read from the stream's leader, which never lags behind.
+
+    Raises:
+        Unavailable: no answer.
+    """
+    body = json.dumps({"seq": after + 1, "next_by_subj": subject}).encode()
+    answer = json.loads((await connection.request(f"$JS.API.STREAM.MSG.GET.{stream}", body)).data)
+    if error := answer.get("error"):
+        if error.get("err_code") == _NO_MESSAGE:
+            return None
+        raise Unavailable(f"JetStream: {stream}: {error.get('description')}")
+    message = answer["message"]
+    headers = parse_headers(base64.b64decode(message.get("hdrs", "")))
+    return Stored(message["subject"], message["seq"], headers, base64.b64decode(message.get("data", "")))
+
+
+def parse_headers(raw: bytes) -> dict[str, str]:
+    """The header block of a stored message, ``NATS/1.0`` line included."""
+    lines = raw.decode().split("\r\n")[1:]
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines) if name}
+
+
+async def last_of_every(
+    connection: Connection, stream: str, subject: str, *, headers_only: bool = False
+) -> AsyncIterator[Msg]:
+    """The last message of every subject that matches, as of now, in the order of the stream.
+
+    A throw-away consumer: a batch of direct gets is limited to 1024 subjects, and slower.
+
+    Raises:
+        Unavailable: no answer, or part of it was lost.
+    """
+    config = ConsumerConfig(
+        filter_subject=subject,
+        deliver_policy=DeliverPolicy.LAST_PER_SUBJECT,
+        ack_policy=AckPolicy.NONE,
+        headers_only=headers_only,
+        mem_storage=True,
+        num_replicas=1,
+        inactive_threshold=30.0,
+    )
+    with unavailable(stream):
+        info = await connection.js.add_consumer(stream, config)
+    left = info.num_pending or 0
+    expected = 1
+    async with connection.inbox() as inbox:
+        while left:
+            pulled = min(left, 1000)
+            # no_wait: should fewer be left than counted, the server says so instead of waiting for more.
+            body = json.dumps({"batch": pulled, "no_wait": True}).encode()
+            await connection.publish(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{info.name}", body, reply=inbox.subject)
+            for _ in range(pulled):
+                message = await inbox.next(_ANSWER_SECONDS)
+                status = status_of(message)
+                if status in (404, 408):
+                    # Superseded or removed since they were counted.
+                    left = pulled
+                    break
+                if status is not None or message.metadata.sequence.consumer != expected:
+                    raise Unavailable(f"JetStream: {stream}: part of a listing was lost {description_of(message)}")
+                expected += 1
+                yield message
+            left -= pulled
+    with unavailable(stream):
+        await connection.js.delete_consumer(stream, info.name)
