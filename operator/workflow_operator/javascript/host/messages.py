@@ -1,0 +1,71 @@
+"""What goes into a sandbox and what comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+JsonValue: TypeAlias = Any
+Level: TypeAlias = Literal["info", "debug", "warn", "error"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one run may use. Time in which the script waits for the host does not count."""
+
+    wall_seconds: float = 10.0
+    """Between two host calls."""
+    cpu_seconds: int = 10
+    """Of processor time, in whole seconds, for the whole run."""
+    memory_bytes: int = 128 * 1024 * 1024
+    """Of the script's heap, and about as much beside it (array buffers)."""
+    payload_bytes: int = 256 * 1024
+    """Of one value as JSON in UTF-8: payload, output or return value."""
+    log_line_bytes: int = 8 * 1024
+    """Of one log line in UTF-8; a longer one is cut and marked."""
+    log_lines: int = 10_000
+    """For the whole run; then one line says that further ones are dropped."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run of one script.
+
+    ``time_ms`` (since 1970) is what Date shows until the first answer; ``seed`` (64 bits) seeds Math.random.
+    """
+
+    script: str
+    entrypoint: str | None
+    input_json: str | None
+    instance_id: str
+    seed: int
+    time_ms: int
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True)
+class HostCall:
+    """The script waits for ``answer`` or ``throw``.
+
+    transition: {"function": str, "payload": any}; sleep: {"seconds": int}; finish: {"output": any}.
+    ``line`` counts from 1 in the script.
+    """
+
+    name: str
+    arguments: JsonValue
+    line: int | None
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A line the script printed; needs no answer."""
+
+    level: Level
+    text: str
+
+
+@dataclass(frozen=True)
+class Returned:
+    """The end of a run: what the entry function returned."""
+
+    output: JsonValue

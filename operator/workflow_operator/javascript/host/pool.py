@@ -1,0 +1,139 @@
+"""The sandbox processes of an executor."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from workflow_operator.javascript.host.process import SandboxProcess, Zygote
+from workflow_operator.javascript.host.session import Session
+
+
+class SandboxPool:
+    """At most ``size`` processes, each of one namespace for all its life; ``idle`` blank ones are kept ready."""
+
+    def __init__(self, *, size: int, idle: int = 2, clock: Callable[[], float] = time.monotonic) -> None:
+        if size < 1 or idle < 0:
+            raise ValueError(f"expected size >= 1 and idle >= 0, got {size} and {idle}")
+        self._size = size
+        self._blanks_wanted = min(idle, size)
+        self._clock = clock
+        self._zygote = Zygote()
+        self._idle: deque[SandboxProcess] = deque()  # least recently used first
+        self._blank: deque[SandboxProcess] = deque()
+        self._busy: set[SandboxProcess] = set()
+        self._forking = 0
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._refill: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def start(self) -> None:
+        """Start the zygote and the blank processes. Raises EngineCrash when V8 does not start."""
+        await self._zygote.start()
+        await self._fill()
+
+    async def close(self) -> None:
+        """End every process; sessions that still run get EngineCrash."""
+        self._closed = True
+        if self._refill is not None:
+            self._refill.cancel()
+            await asyncio.wait([self._refill])
+        await self._zygote.close()
+        for process in (*self._idle, *self._blank):
+            process.release()
+        self._idle.clear()
+        self._blank.clear()
+        while self._waiters:
+            self._wake_one()
+
+    def session(self, namespace: str) -> AbstractAsyncContextManager[Session]:
+        """A session in a process of this namespace; waits for a free one."""
+        return self._session(namespace)
+
+    @asynccontextmanager
+    async def _session(self, namespace: str) -> AsyncIterator[Session]:
+        process = await self._take(namespace)
+        self._busy.add(process)
+        session = Session(process, self._clock)
+        try:
+            yield session
+        finally:
+            self._busy.discard(process)
+            if session.clean and not self._closed:
+                self._idle.append(process)
+            else:
+                self._end(process)
+            self._wake_one()
+
+    async def _take(self, namespace: str) -> SandboxProcess:
+        while True:
+            if self._closed:
+                raise RuntimeError("the sandbox pool is closed")
+            process = self._reuse(namespace)
+            if process is not None:
+                return process
+            if self._count() >= self._size and self._idle:
+                self._end(self._idle.popleft())
+            if self._count() < self._size:
+                process = await self._fork()
+                process.namespace = namespace
+                return process
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if waiter.done() and not waiter.cancelled():
+                    self._wake_one()
+                raise
+            finally:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
+
+    def _reuse(self, namespace: str) -> SandboxProcess | None:
+        for process in [process for process in (*self._idle, *self._blank) if not process.alive]:
+            (self._idle if process in self._idle else self._blank).remove(process)
+            process.release()
+        for process in reversed(self._idle):
+            if process.namespace == namespace:
+                self._idle.remove(process)
+                return process
+        if not self._blank:
+            return None
+        process = self._blank.popleft()
+        process.namespace = namespace
+        self._refill_soon()
+        return process
+
+    async def _fork(self) -> SandboxProcess:
+        self._forking += 1
+        try:
+            return await self._zygote.fork()
+        finally:
+            self._forking -= 1
+
+    def _refill_soon(self) -> None:
+        if self._refill is None or self._refill.done():
+            self._refill = asyncio.get_running_loop().create_task(self._fill())
+
+    async def _fill(self) -> None:
+        while len(self._blank) < self._blanks_wanted and self._count() < self._size and not self._closed:
+            self._blank.append(await self._fork())
+            self._wake_one()
+
+    def _count(self) -> int:
+        return len(self._idle) + len(self._blank) + len(self._busy) + self._forking
+
+    def _end(self, process: SandboxProcess) -> None:
+        self._zygote.kill(process)
+        process.release()
+
+    def _wake_one(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return

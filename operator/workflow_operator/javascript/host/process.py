@@ -1,0 +1,169 @@
+"""Sandbox processes and the zygote that forks them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from workflow_operator.history.errors import EngineCrash
+from workflow_operator.javascript.host.channel import Channel
+
+_PACKET_BYTES = 4096
+_STDERR_BYTES = 64 * 1024
+_BOOT = (
+    "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
+    "from workflow_operator.javascript.worker.zygote import main; main(int(sys.argv[2]))"
+)
+# English and UTC are what scripts see; nothing of the executor's environment reaches a sandbox.
+_ENVIRONMENT = {"TZ": "UTC", "LANG": "en_US.UTF-8", "LC_ALL": "en_US.UTF-8", "PYTHONUTF8": "1"}
+
+
+class SandboxProcess:
+    """One sandbox process. ``exited`` gives its exit code, or minus the signal; None if the zygote is gone too."""
+
+    def __init__(self, identity: str, channel: Channel, stderr: int) -> None:
+        self.identity = identity
+        self.channel = channel
+        self.namespace: str | None = None
+        self.pid: int | None = None
+        self.ready = False
+        self.exited: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self._stderr = stderr
+
+    @property
+    def alive(self) -> bool:
+        return not self.exited.done()
+
+    def ended(self, code: int | None) -> None:
+        if not self.exited.done():
+            self.exited.set_result(code)
+
+    def stderr(self) -> str:
+        """What the process has written to its standard error since the last call."""
+        with suppress(BlockingIOError):
+            return os.read(self._stderr, _STDERR_BYTES).decode("utf-8", "replace")
+        return ""
+
+    def release(self) -> None:
+        """Give back this side's descriptors. The process ends at the end of its socket, if it has not yet."""
+        self.channel.close()
+        if self._stderr >= 0:
+            os.close(self._stderr)
+            self._stderr = -1
+
+
+class Zygote:
+    """The process that forks sandboxes. When it dies all its sandboxes do, and ``fork`` starts another one."""
+
+    def __init__(self) -> None:
+        self._control: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._processes: dict[str, SandboxProcess] = {}
+        self._numbers = itertools.count(1)
+        self._started: asyncio.Future[None] | None = None
+
+    async def start(self) -> None:
+        """Start it if it does not run. Raises EngineCrash when it does not come up."""
+        if self._started is None:
+            self._spawn()
+        assert self._started is not None
+        await asyncio.shield(self._started)
+
+    async def fork(self) -> SandboxProcess:
+        """A new sandbox process, which may still be getting ready. Raises EngineCrash."""
+        await self.start()
+        assert self._control is not None
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        stderr_read, stderr_write = os.pipe()
+        os.set_blocking(stderr_read, False)
+        # Shared with the process: what does not fit is lost instead of stopping it.
+        os.set_blocking(stderr_write, False)
+        ours.setblocking(False)
+        identity = str(next(self._numbers))
+        try:
+            channel = await Channel.open(ours)
+            process = SandboxProcess(identity, channel, stderr_read)
+            self._processes[identity] = process
+            self._send({"fork": identity}, [theirs.fileno(), stderr_write])
+        finally:
+            theirs.close()
+            os.close(stderr_write)
+        return process
+
+    def kill(self, process: SandboxProcess) -> None:
+        """End a process at once; the zygote does it, because only its parent knows that the pid is still the same."""
+        if process.alive:
+            self._send({"kill": process.identity}, [])
+
+    async def close(self) -> None:
+        """End the zygote and every sandbox, and wait for it."""
+        self._lost()
+        if self._process is not None:
+            process, self._process = self._process, None
+            await asyncio.to_thread(process.wait)
+
+    def _spawn(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            path = [entry for entry in sys.path if Path(entry).is_absolute()]
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-c", _BOOT, json.dumps(path), str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env=_ENVIRONMENT,
+                cwd="/",
+            )
+        ours.setblocking(False)
+        self._control = ours
+        loop = asyncio.get_running_loop()
+        self._started = loop.create_future()
+        loop.add_reader(ours.fileno(), self._readable)
+
+    def _send(self, message: dict[str, Any], descriptors: list[int]) -> None:
+        if self._control is None:
+            return
+        try:
+            socket.send_fds(self._control, [json.dumps(message).encode()], descriptors)
+        except OSError:
+            self._lost()
+
+    def _readable(self) -> None:
+        assert self._control is not None
+        try:
+            packet = self._control.recv(_PACKET_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            packet = b""
+        if not packet:
+            self._lost()
+            return
+        message = json.loads(packet)
+        if "started" in message and self._started is not None and not self._started.done():
+            self._started.set_result(None)
+        elif "forked" in message:
+            if (process := self._processes.get(message["forked"])) is not None:
+                process.pid = message["pid"]
+        elif "exited" in message and (process := self._processes.pop(message["exited"], None)) is not None:
+            process.ended(message["code"])
+
+    def _lost(self) -> None:
+        if self._control is not None:
+            asyncio.get_running_loop().remove_reader(self._control.fileno())
+            self._control.close()
+            self._control = None
+        if self._started is not None and not self._started.done():
+            self._started.set_exception(EngineCrash("the zygote process did not start; see its standard error"))
+            self._started.exception()
+        self._started = None
+        for process in self._processes.values():
+            process.ended(None)
+        self._processes.clear()

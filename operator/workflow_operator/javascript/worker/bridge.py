@@ -1,0 +1,222 @@
+"""V8 through mini-racer's private interface: the only module that knows it.
+
+mini-racer's public API has no synchronous call from JavaScript to Python. Its C library does: a function made by
+``mr_make_js_callback`` runs the Python callback on the isolate's own thread, and JavaScript waits. Inside the
+callback nothing else of the library may be called (it would wait for the same thread), so request and reply
+travel in an ArrayBuffer that the prelude shares with this module and with nobody else.
+
+The exchange buffer is ``[Int32 operation or more-flag, Int32 unit count, UTF-16 units...]``.
+
+The pinned mini-racer version is what this rests on; tests/javascript/test_bridge.py is its contract.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import queue
+from collections.abc import Callable
+from enum import IntEnum
+from types import TracebackType
+from typing import Any, Protocol
+
+from py_mini_racer import _dll
+
+V8_FLAGS = (
+    "--single-threaded",
+    "--jitless",
+    "--disallow-code-generation-from-strings",
+    "--stack-trace-limit=20",
+)
+
+_RESULT, _EXCHANGE = 0, 1
+_HEADER_BYTES = 8
+
+
+class Kind(IntEnum):
+    """mini-racer's value types (mini_racer.cc)."""
+
+    INTEGER = 3
+    STRING = 5
+    UNDEFINED = 11
+    ARRAY_BUFFER = 102
+    EXECUTE_EXCEPTION = 200
+    OOM_EXCEPTION = 202
+
+
+class Operation(IntEnum):
+    """What the prelude asks for; the numbers are also in prelude.js."""
+
+    PART = 1
+    TELL = 2
+    ASK = 3
+    MORE = 4
+
+
+class Exchange(Protocol):
+    """Where the script's messages go. Both run on the isolate's thread."""
+
+    def tell(self, text: str) -> None: ...
+
+    def ask(self, text: str) -> str: ...
+
+
+class EngineError(Exception):
+    """A script did not evaluate. ``report`` is V8's text: place, message, source line, marker, stack."""
+
+    def __init__(self, report: str) -> None:
+        super().__init__(report)
+        self.report = report
+
+
+class OutOfMemory(Exception):
+    """The isolate reached its memory limit and was stopped."""
+
+
+_live: list[Isolate] = []
+
+
+def _called(callback: int, handle: Any) -> None:
+    _live[-1].called(callback, handle)
+
+
+# One for the life of the process: making another needs executable memory, which a sandbox may not have.
+_CALLBACK = _dll.MR_CALLBACK(_called)
+
+
+def initialise() -> None:
+    """Load V8 and set its flags: once per process, before the first isolate."""
+    _dll.init_mini_racer(flags=V8_FLAGS)
+
+
+class Isolate:
+    """One V8 isolate with the prelude in it; used for one job, from one thread. One lives at a time."""
+
+    def __init__(self, prelude: str, exchange: Exchange, *, on_error: Callable[[BaseException], None]) -> None:
+        self._dll = _dll.init_mini_racer(ignore_duplicate_init=True)
+        self._results: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._exchange = exchange
+        self._on_error = on_error
+        self._parts: list[bytes] = []
+        self._reply: list[bytes] = []
+        self._address = 0
+        self._capacity = 0
+        _live.append(self)
+        self._context = self._dll.mr_init_context(_CALLBACK)
+        self._undefined = self._dll.mr_alloc_int_val(self._context, 0, Kind.UNDEFINED)
+        self._no_arguments = self._evaluate("[]")
+        bridge = self._dll.mr_make_js_callback(self._context, _EXCHANGE)
+        install = self._evaluate(prelude)
+        self._control = self._call(install, this=bridge, arguments=self._no_arguments)
+        buffer = self._item(self._control, "buffer").contents
+        if buffer.type != Kind.ARRAY_BUFFER:
+            raise RuntimeError(f"the prelude gave no exchange buffer but a value of kind {buffer.type}")
+        self._address = buffer.value.value_ptr
+        self._capacity = (buffer.len - _HEADER_BYTES) // 2
+        # Fetched before any script runs: afterwards a prototype may be polluted.
+        self._functions = {name: self._item(self._control, name) for name in ("begin", "name", "execute", "settle")}
+
+    def __enter__(self) -> Isolate:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the isolate with everything in it."""
+        self._dll.mr_free_context(self._context)
+        _live.remove(self)
+
+    def limit_heap(self, size: int) -> None:
+        """Stop the script with OutOfMemory when its heap is larger than ``size`` bytes after a collection."""
+        self._dll.mr_set_hard_memory_limit(self._context, size)
+
+    def begin(self, text: str) -> None:
+        """Hand the prelude the job. Before any script: an argument array can be intercepted afterwards."""
+        arguments = self._evaluate("[]")
+        self._dll.mr_array_push(self._context, arguments, self._string(text))
+        self._call(self._functions["begin"], this=self._undefined, arguments=arguments)
+
+    def run(self, script: str) -> Any:
+        """Evaluate in the global scope. Returns a handle. Raises EngineError, OutOfMemory."""
+        return self._evaluate(script)
+
+    def text(self, expression: str) -> str:
+        """The value of an expression that gives a well-formed string; any other kind of value is an error."""
+        result = self._evaluate(expression)
+        if result.contents.type != Kind.STRING:
+            raise EngineError(f"expected a string from {expression[:80]}")
+        return _text(result)
+
+    def control(self, function: str, this: Any = None) -> str | None:
+        """Call one of the prelude's functions; what it returns is a string of JSON or undefined."""
+        receiver = self._undefined if this is None else this
+        result = self._call(self._functions[function], this=receiver, arguments=self._no_arguments)
+        return _text(result) if result.contents.type == Kind.STRING else None
+
+    def _item(self, holder: Any, name: str) -> Any:
+        return self._checked(self._dll.mr_get_object_item(self._context, holder, self._string(name)))
+
+    def _string(self, text: str) -> Any:
+        data = text.encode("utf-8", "replace")
+        return self._dll.mr_alloc_string_val(self._context, data, len(data), Kind.STRING)
+
+    def _evaluate(self, code: str) -> Any:
+        handle = self._string(code)
+        self._dll.mr_eval(self._context, handle, _RESULT)
+        return self._checked(self._results.get())
+
+    def _call(self, function: Any, *, this: Any, arguments: Any) -> Any:
+        self._dll.mr_call_function(self._context, function, this, arguments, _RESULT)
+        return self._checked(self._results.get())
+
+    def _checked(self, handle: Any) -> Any:
+        kind = handle.contents.type
+        if kind == Kind.OOM_EXCEPTION:
+            raise OutOfMemory
+        if kind >= Kind.EXECUTE_EXCEPTION:
+            raise EngineError(_text(handle))
+        return handle
+
+    def called(self, callback: int, handle: Any) -> None:
+        """What the library calls, on the isolate's thread: with a result, or with the script's request."""
+        if callback == _RESULT:
+            self._results.put(handle)
+            return
+        try:
+            self._dll.mr_free_value(self._context, handle)
+            self._exchanged()
+        except BaseException as error:
+            # ctypes would print and swallow it, and the script would go on with a stale reply.
+            self._on_error(error)
+
+    def _exchanged(self) -> None:
+        header = (ctypes.c_int32 * 2).from_address(self._address)
+        operation, count = header
+        if operation == Operation.MORE:
+            self._fill(header)
+            return
+        self._parts.append(ctypes.string_at(self._address + _HEADER_BYTES, 2 * min(count, self._capacity)))
+        if operation == Operation.PART:
+            return
+        text = b"".join(self._parts).decode("utf-16-le", "replace")
+        self._parts.clear()
+        if operation == Operation.TELL:
+            self._exchange.tell(text)
+            return
+        reply = self._exchange.ask(text).encode("utf-16-le", "replace")
+        step = 2 * self._capacity
+        self._reply = [reply[start : start + step] for start in range(0, len(reply), step)][::-1]
+        self._fill(header)
+
+    def _fill(self, header: Any) -> None:
+        part = self._reply.pop() if self._reply else b""
+        ctypes.memmove(self._address + _HEADER_BYTES, part, len(part))
+        header[0] = 1 if self._reply else 0
+        header[1] = len(part) // 2
+
+
+def _text(handle: Any) -> str:
+    raw = handle.contents
+    return str(raw.value.bytes_val[0 : raw.len].decode("utf-8", "replace"))

@@ -1,0 +1,443 @@
+// Runs in a fresh isolate before the user's script; `this` is the bridge function (bridge.py).
+// The script may change every object that it can reach, so what is needed later is taken now, is called
+// without a property look-up, and property descriptors have no prototype.
+(function () {
+  'use strict';
+  const bridge = this;
+  const global = globalThis;
+
+  const { apply, construct, ownKeys } = Reflect;
+  const { defineProperty, setPrototypeOf, getOwnPropertyDescriptor } = Object;
+  const { parse, stringify } = JSON;
+  const { isArray } = Array;
+  const { isInteger } = Number;
+  const { floor } = Math;
+  const { fromCharCode } = String;
+  const uncurry = Function.prototype.call.bind.bind(Function.prototype.call);
+  const charCodeAt = uncurry(String.prototype.charCodeAt);
+  const startsWith = uncurry(String.prototype.startsWith);
+  const slice = uncurry(String.prototype.slice);
+  const padStart = uncurry(String.prototype.padStart);
+  const mapGet = uncurry(WeakMap.prototype.get);
+  const mapSet = uncurry(WeakMap.prototype.set);
+  const instanceOf = uncurry(Function.prototype[Symbol.hasInstance]);
+  const text = String;
+  const RealDate = Date;
+  const RealError = Error;
+  const RealEvalError = EvalError;
+  const RealRangeError = RangeError;
+  const RealTypeError = TypeError;
+  const freeze = (object, name) =>
+    defineProperty(object, name, { __proto__: null, writable: false, configurable: false });
+
+  // A hook there would see this function's frames; the limit is what gives host calls their line.
+  defineProperty(Error, 'prepareStackTrace', { __proto__: null, value: undefined, writable: true, configurable: true });
+  freeze(Error, 'prepareStackTrace');
+  freeze(Error, 'stackTraceLimit');
+
+  // --- exchange with the host ---------------------------------------------------------------------------------
+
+  const PART = 1, TELL = 2, ASK = 3, MORE = 4; // bridge.Operation
+  const UNITS = 32768;
+  const buffer = new ArrayBuffer(8 + 2 * UNITS);
+  const header = new Int32Array(buffer, 0, 2);
+  const units = new Uint16Array(buffer, 8);
+  // fromCharCode takes a view as a whole: a short text is read from the smallest one that holds it.
+  const windows = [];
+  for (const size of [128, 1024, 8192, UNITS]) windows[windows.length] = new Uint16Array(buffer, 8, size);
+  for (const view of [header, units, ...windows]) {
+    // Otherwise `length` may be looked up on a prototype that the script can change.
+    defineProperty(view, 'length', { __proto__: null, value: view.length });
+    setPrototypeOf(view, null);
+  }
+
+  function send(operation, message) {
+    const length = message.length;
+    let start = 0;
+    for (;;) {
+      const count = length - start < UNITS ? length - start : UNITS;
+      for (let i = 0; i < count; i++) units[i] = charCodeAt(message, start + i);
+      start += count;
+      header[1] = count;
+      header[0] = start < length ? PART : operation;
+      bridge();
+      if (start >= length) return;
+    }
+  }
+
+  function received() {
+    let reply = '';
+    for (;;) {
+      let k = 0;
+      while (windows[k].length < header[1]) k++;
+      reply += slice(apply(fromCharCode, undefined, windows[k]), 0, header[1]);
+      if (header[0] === 0) return reply;
+      header[0] = MORE;
+      bridge();
+    }
+  }
+
+  // --- state of the run -----------------------------------------------------------------------------------------
+
+  let job;
+  let time = 0;
+  let lines = 0;
+  let outcome;
+  const faults = new WeakMap(); // errors made here -> the kind that ends the run as such
+
+  function named(error, name) {
+    defineProperty(error, 'name', { __proto__: null, value: name, writable: true, configurable: true });
+    return error;
+  }
+
+  function fault(kind, message) {
+    const error = named(new RealError(message), kind);
+    mapSet(faults, error, kind);
+    return error;
+  }
+
+  function utf8Length(string) {
+    let size = string.length;
+    for (let i = 0, end = string.length; i < end; i++) {
+      const unit = charCodeAt(string, i);
+      // A surrogate is half of a four-byte character: two bytes each.
+      if (unit > 0x7f) size += unit > 0x7ff && (unit < 0xd800 || unit > 0xdfff) ? 2 : 1;
+    }
+    return size;
+  }
+
+  function serialise(value, what) {
+    let json;
+    try {
+      json = stringify(value);
+    } catch (error) {
+      const message = instanceOf(RealTypeError, error) || instanceOf(RealRangeError, error) ? text(error.message) : '';
+      if (startsWith(message, 'Converting circular structure')) throw fault('NotSerializable', `${what} holds a cycle. ${message}`);
+      if (startsWith(message, 'Do not know how to serialize a BigInt'))
+        throw fault('NotSerializable', `${what} holds a BigInt, which has no JSON form: convert it with Number() or String()`);
+      if (startsWith(message, 'Invalid string length'))
+        throw fault('PayloadTooLarge', `${what} is larger than the cap of ${job.limits.payload_bytes} bytes`);
+      throw error;
+    }
+    if (json === undefined) throw fault('NotSerializable', `${what} is a ${typeof value}, which has no JSON form`);
+    const cap = job.limits.payload_bytes;
+    if (json.length * 3 > cap) {
+      const size = json.length > cap ? json.length : utf8Length(json);
+      if (size > cap) throw fault('PayloadTooLarge', `${what} has ${size} bytes as JSON, the cap is ${cap}`);
+    }
+    return json;
+  }
+
+  // --- host calls -----------------------------------------------------------------------------------------------
+
+  function ask(name, argumentsJson) {
+    const stack = text(new RealError('').stack);
+    send(ASK, `{"kind":"call","name":${stringify(name)},"stack":${stringify(stack)},"arguments":${argumentsJson}}`);
+    const reply = parse(received());
+    if (reply.kind === 'throw') throw named(new RealError(reply.message), reply.name);
+    time = reply.time_ms;
+    return reply.value;
+  }
+
+  function describe(value) {
+    if (value === null) return 'null';
+    if (isArray(value)) return 'an array';
+    return typeof value === 'object' ? 'an object' : `a value of type ${typeof value}`;
+  }
+
+  function transition(fn, payload) {
+    if (arguments.length !== 2)
+      throw new RealTypeError(`transition: expected 2 arguments, a function and its payload, got ${arguments.length}`);
+    if (typeof fn !== 'function')
+      throw new RealTypeError(`transition: expected a function as first argument, got ${describe(fn)}`);
+    const name = fn.name;
+    if (typeof name !== 'string' || name === '')
+      throw new RealTypeError('transition: expected a named function as first argument, got one without a name');
+    const json = payload === undefined ? 'null' : serialise(payload, `transition: the payload for ${name}`);
+    ask('transition', `{"function":${stringify(name)},"payload":${json}}`);
+    return fn(parse(json));
+  }
+
+  function finish(value) {
+    const json = value === undefined ? 'null' : serialise(value, 'finish: the output');
+    ask('finish', `{"output":${json}}`);
+    return null;
+  }
+
+  function sleep(seconds) {
+    if (seconds === undefined) return undefined;
+    if (!isInteger(seconds)) {
+      const given = typeof seconds === 'number' ? text(seconds) : describe(seconds);
+      throw new RealTypeError(`sleep: expected a whole number of seconds, got ${given}`);
+    }
+    if (seconds > 0) ask('sleep', `{"seconds":${stringify(seconds)}}`);
+    return undefined;
+  }
+
+  const id = () => job.instance_id;
+
+  function now() {
+    const at = time;
+    return { unix: () => floor(at / 1000), format: (layout) => formatTime(at, layout) };
+  }
+
+  // --- log ------------------------------------------------------------------------------------------------------
+
+  function printable(value) {
+    if (typeof value === 'string') return value;
+    try {
+      if (instanceOf(RealError, value)) return text(value);
+      const json = stringify(value);
+      if (json !== undefined) return json;
+    } catch {
+      // Falls through to String, the form for what JSON cannot show.
+    }
+    try {
+      return text(value);
+    } catch {
+      return `[${typeof value}]`;
+    }
+  }
+
+  function tell(level, line) {
+    send(TELL, `{"kind":"log","level":"${level}","text":${stringify(line)}}`);
+  }
+
+  function write(level, values) {
+    const { log_lines: most, log_line_bytes: longest } = job.limits;
+    if (lines > most) return;
+    lines++;
+    if (lines > most) {
+      tell('warn', `more than ${most} log lines: further lines are dropped`);
+      return;
+    }
+    let line = '';
+    for (let i = 0; i < values.length && line.length <= longest; i++) line += (i === 0 ? '' : ' ') + printable(values[i]);
+    tell(level, slice(line, 0, longest + 1));
+  }
+
+  const writer = (name, level) => ({ [name](...values) { write(level, values); } })[name];
+
+  // --- Go's time layouts, in UTC --------------------------------------------------------------------------------
+
+  const MONTHS = ['January', 'February', 'March', 'April', 'May', 'June', 'July', 'August', 'September', 'October', 'November', 'December'];
+  const DAYS = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday'];
+  const two = (number) => padStart(text(number), 2, '0');
+  const blank = (number, width) => padStart(text(number), width, ' ');
+  const dateParts = {
+    __proto__: null,
+    year: uncurry(RealDate.prototype.getUTCFullYear), month: uncurry(RealDate.prototype.getUTCMonth),
+    day: uncurry(RealDate.prototype.getUTCDate), weekday: uncurry(RealDate.prototype.getUTCDay),
+    hour: uncurry(RealDate.prototype.getUTCHours), minute: uncurry(RealDate.prototype.getUTCMinutes),
+    second: uncurry(RealDate.prototype.getUTCSeconds), utc: RealDate.UTC,
+  };
+  // In the order in which Go's nextStdChunk tries them; a longer element before its own beginning.
+  const ELEMENTS = [
+    ['January', (t) => MONTHS[t.month]], ['Jan', (t) => slice(MONTHS[t.month], 0, 3)],
+    ['Monday', (t) => DAYS[t.weekday]], ['Mon', (t) => slice(DAYS[t.weekday], 0, 3)], ['MST', () => 'UTC'],
+    ['002', (t) => padStart(text(t.yearDay), 3, '0')],
+    ['01', (t) => two(t.month + 1)], ['02', (t) => two(t.day)], ['03', (t) => two(t.hour % 12 || 12)],
+    ['04', (t) => two(t.minute)], ['05', (t) => two(t.second)], ['06', (t) => two(t.year % 100)],
+    ['15', (t) => two(t.hour)], ['1', (t) => text(t.month + 1)],
+    ['2006', (t) => padStart(text(t.year), 4, '0')], ['2', (t) => text(t.day)],
+    ['_2006', (t) => '_' + padStart(text(t.year), 4, '0')], ['__2', (t) => blank(t.yearDay, 3)], ['_2', (t) => blank(t.day, 2)],
+    ['3', (t) => text(t.hour % 12 || 12)], ['4', (t) => text(t.minute)], ['5', (t) => text(t.second)],
+    ['PM', (t) => (t.hour < 12 ? 'AM' : 'PM')], ['pm', (t) => (t.hour < 12 ? 'am' : 'pm')],
+    ['-070000', () => '+000000'], ['-07:00:00', () => '+00:00:00'], ['-0700', () => '+0000'], ['-07:00', () => '+00:00'],
+    ['-07', () => '+00'], ['Z070000', () => 'Z'], ['Z07:00:00', () => 'Z'], ['Z0700', () => 'Z'], ['Z07:00', () => 'Z'], ['Z07', () => 'Z'],
+  ];
+  const isLower = (unit) => unit >= 97 && unit <= 122;
+  const isDigit = (unit) => unit >= 48 && unit <= 57;
+
+  function fraction(layout, start, milliseconds) {
+    const digit = layout[start + 1];
+    if (digit !== '0' && digit !== '9') return undefined;
+    let end = start + 1;
+    while (layout[end] === digit) end++;
+    if (isDigit(charCodeAt(layout, end))) return undefined;
+    let digits = slice(padStart(text(milliseconds), 3, '0') + '000000', 0, end - start - 1);
+    if (digit === '9') {
+      let keep = digits.length;
+      while (keep > 0 && digits[keep - 1] === '0') keep--;
+      digits = slice(digits, 0, keep);
+    }
+    return { end, output: digits === '' ? '' : layout[start] + digits };
+  }
+
+  function formatTime(at, layout) {
+    if (typeof layout !== 'string') throw new RealTypeError(`now().format: expected a layout as string, got ${describe(layout)}`);
+    const date = new RealDate(at);
+    const t = {
+      year: dateParts.year(date), month: dateParts.month(date), day: dateParts.day(date), weekday: dateParts.weekday(date),
+      hour: dateParts.hour(date), minute: dateParts.minute(date), second: dateParts.second(date),
+    };
+    t.yearDay = floor((at - dateParts.utc(t.year, 0, 1)) / 86400000) + 1;
+    let output = '';
+    let i = 0;
+    scan: while (i < layout.length) {
+      if (layout[i] === '.' || layout[i] === ',') {
+        const part = fraction(layout, i, ((at % 1000) + 1000) % 1000);
+        if (part !== undefined) { output += part.output; i = part.end; continue; }
+      }
+      for (let k = 0; k < ELEMENTS.length; k++) {
+        const name = ELEMENTS[k][0];
+        if (!startsWith(layout, name, i)) continue;
+        // Go reads "Jan" and "Mon" only where no lower-case letter follows.
+        if ((name === 'Jan' || name === 'Mon') && isLower(charCodeAt(layout, i + 3))) continue;
+        output += ELEMENTS[k][1](t);
+        i += name.length;
+        continue scan;
+      }
+      output += layout[i++];
+    }
+    return output;
+  }
+
+  // --- determinism ----------------------------------------------------------------------------------------------
+
+  function hide(object, name, value) {
+    defineProperty(object, name, { __proto__: null, value, writable: true, enumerable: false, configurable: true });
+  }
+
+  function WorkflowDate(...values) {
+    if (new.target === undefined) return dateToString(new RealDate(time));
+    return construct(RealDate, values.length === 0 ? [time] : values, new.target);
+  }
+  const dateToString = uncurry(RealDate.prototype.toString);
+  WorkflowDate.prototype = RealDate.prototype;
+  freeze(WorkflowDate, 'prototype');
+  defineProperty(WorkflowDate, 'name', { __proto__: null, value: 'Date' });
+  defineProperty(WorkflowDate, 'length', { __proto__: null, value: 7 });
+  hide(WorkflowDate, 'now', function now() { return time; });
+  hide(WorkflowDate, 'parse', RealDate.parse);
+  hide(WorkflowDate, 'UTC', RealDate.UTC);
+  hide(RealDate.prototype, 'constructor', WorkflowDate);
+  hide(global, 'Date', WorkflowDate);
+
+  // Intl formats the real time where it is given none.
+  const DateTimeFormat = Intl.DateTimeFormat.prototype;
+  const formatGetter = uncurry(getOwnPropertyDescriptor(DateTimeFormat, 'format').get);
+  const formatToParts = uncurry(DateTimeFormat.formatToParts);
+  defineProperty(DateTimeFormat, 'format', {
+    __proto__: null, configurable: true,
+    get: function format() {
+      const bound = formatGetter(this);
+      return (date) => bound(date === undefined ? time : date);
+    },
+  });
+  hide(DateTimeFormat, 'formatToParts', function (date) { return formatToParts(this, date === undefined ? time : date); });
+
+  // sfc32 by Chris Doty-Humphrey (PractRand): 128 bits of state, passes BigCrush.
+  let a = 0, b = 0, c = 0, counter = 1;
+  function nextWord() {
+    const word = (((a + b) | 0) + counter) | 0;
+    counter = (counter + 1) | 0;
+    a = b ^ (b >>> 9);
+    b = (c + (c << 3)) | 0;
+    c = (c << 21) | (c >>> 11);
+    c = (c + word) | 0;
+    return word >>> 0;
+  }
+  function seedRandom(low, high) {
+    a = 0; b = low | 0; c = high | 0; counter = 1;
+    for (let i = 0; i < 12; i++) nextWord();
+  }
+  hide(Math, 'random', function random() {
+    return ((nextWord() >>> 5) * 67108864 + (nextWord() >>> 6)) / 9007199254740992;
+  });
+
+  for (const name of ['WebAssembly', 'SharedArrayBuffer', 'Atomics', 'WeakRef', 'FinalizationRegistry', 'Temporal',
+    'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'setImmediate', 'queueMicrotask', 'performance']) delete global[name];
+  delete JSON.rawJSON;
+  delete JSON.isRawJSON;
+  delete RealDate.prototype.toTemporalInstant;
+
+  // --- the globals of a script ----------------------------------------------------------------------------------
+
+  const log = writer('log', 'info');
+  const globals = { transition, finish, sleep, id, now, log, print: writer('print', 'info') };
+  for (const name of ['fetch', 'fetchSync', 'getSecret', 'getSecrets', 'setVariable', 'getVariable', 'execSubflow',
+    'generateAction', 'execService', 'step', 'waitForEvent']) {
+    globals[name] = ({ [name]() { throw named(new RealError(`${name} is not available in this version`), 'NotAvailable'); } })[name];
+  }
+  globals.eval = ({ eval() { throw new RealEvalError('eval is not available in workflow scripts'); } }).eval;
+  globals.console = {
+    log, info: writer('info', 'info'), debug: writer('debug', 'debug'), warn: writer('warn', 'warn'), error: writer('error', 'error'),
+  };
+  for (const name of ownKeys(globals)) hide(global, name, globals[name]);
+
+  // --- what bridge.py and job.py call ---------------------------------------------------------------------------
+
+  function property(value, name) {
+    try {
+      const found = value[name];
+      return typeof found === 'string' ? found : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  function failed(error) {
+    let name = 'Error', message, stack = '', kind = 'Thrown';
+    if ((typeof error === 'object' && error !== null) || typeof error === 'function') {
+      name = property(error, 'name') || name;
+      message = property(error, 'message');
+      stack = property(error, 'stack') || '';
+      kind = mapGet(faults, error) || kind;
+      if (name === 'RangeError' && message === 'Array buffer allocation failed') kind = 'MemoryLimit';
+    }
+    if (message === undefined) message = printable(error);
+    return `{"kind":"failed","error":"${kind}","name":${stringify(slice(name, 0, 256))},` +
+      `"message":${stringify(slice(message, 0, 8192))},"stack":${stringify(slice(stack, 0, 16384))}}`;
+  }
+
+  function returned(value) {
+    const json = value === undefined ? 'null' : serialise(value, 'the return value');
+    outcome = `{"kind":"returned","output":${json}}`;
+  }
+
+  async function settle(promise) {
+    try {
+      returned(await promise);
+    } catch (error) {
+      outcome = failed(error);
+    }
+  }
+
+  return {
+    buffer,
+
+    begin(json) {
+      job = parse(json);
+      time = job.time_ms;
+      seedRandom(job.seed[0], job.seed[1]);
+    },
+
+    // `this` is the global `flow` of the script.
+    name() {
+      const state = typeof this === 'object' && this !== null ? property(this, 'state') : undefined;
+      return state === undefined ? undefined : stringify(state);
+    },
+
+    // `this` is the entry function.
+    execute() {
+      try {
+        const input = job.input === null ? undefined : parse(job.input);
+        const value = apply(this, undefined, [input]);
+        const awaitable = typeof value === 'object' && value !== null && typeof value.then === 'function';
+        if (awaitable) settle(value);
+        else returned(value);
+      } catch (error) {
+        outcome = failed(error);
+      }
+      return outcome;
+    },
+
+    // Called once the microtasks are drained: nothing else can settle the promise then.
+    settle() {
+      return outcome === undefined
+        ? '{"kind":"failed","error":"Deadlock","name":"Deadlock","message":"the script waits for a promise that nothing can settle","stack":""}'
+        : outcome;
+    },
+  };
+})

@@ -1,0 +1,120 @@
+"""The zygote: a process with V8 loaded and no isolate, which forks the sandbox processes.
+
+It is asked over a SOCK_SEQPACKET socket, one JSON object in each packet:
+
+    {"fork": id} with two descriptors: the sandbox's socket, and where its standard error goes
+    {"kill": id}
+    -> {"started": pid}, {"forked": id, "pid": pid}, {"exited": id, "code": exit code, or -signal}
+
+It ends, and all sandbox processes with it, when the executor's end is closed.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import os
+import select
+import signal
+import socket
+from typing import Any, NoReturn
+
+from workflow_operator.javascript.worker import bridge, child, confine
+
+_PACKET_BYTES = 4096
+
+
+class Zygote:
+    def __init__(self, control: socket.socket, prelude: str) -> None:
+        self._control = control
+        self._prelude = prelude
+        self._children: dict[int, str] = {}
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+
+    def run(self) -> None:
+        """Serve until the executor's end is closed."""
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, _wake)
+        # Ends come from the executor: a terminal's Ctrl-C goes to the whole process group.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._report({"started": os.getpid()})
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(self._wake_read, select.POLLIN)
+        while True:
+            ready = {descriptor for descriptor, _ in poll.poll()}
+            if self._wake_read in ready:
+                os.read(self._wake_read, _PACKET_BYTES)
+                self._reap()
+            if self._control.fileno() in ready and not self._serve():
+                return
+
+    def _serve(self) -> bool:
+        packet, descriptors, _, _ = socket.recv_fds(self._control, _PACKET_BYTES, 2)
+        if not packet:
+            return False
+        request = json.loads(packet)
+        if "fork" in request:
+            self._fork(request["fork"], descriptors)
+        else:
+            self._kill(request["kill"])
+        return True
+
+    def _fork(self, identity: str, descriptors: list[int]) -> None:
+        channel, errors = descriptors
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self._become_child(parent, channel, errors)
+        os.close(channel)
+        os.close(errors)
+        self._children[pid] = identity
+        self._report({"forked": identity, "pid": pid})
+
+    def _become_child(self, parent: int, channel: int, errors: int) -> NoReturn:
+        try:
+            confine.die_with_parent(parent)
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            os.dup2(errors, 1)
+            os.dup2(errors, 2)
+            os.dup2(channel, 3)
+            os.closerange(4, 4096)
+            child.serve(3, self._prelude)
+        except BaseException as error:
+            os.write(2, f"sandbox process: {error!r}\n".encode())
+        os._exit(70)
+
+    def _kill(self, identity: str) -> None:
+        for pid, known in self._children.items():
+            if known == identity:
+                os.kill(pid, signal.SIGKILL)
+
+    def _reap(self) -> None:
+        while self._children:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            identity = self._children.pop(pid)
+            self._report({"exited": identity, "code": os.waitstatus_to_exitcode(status)})
+
+    def _report(self, message: dict[str, Any]) -> None:
+        try:
+            self._control.send(json.dumps(message).encode())
+        except OSError:
+            os._exit(0)
+
+
+def main(control: int) -> None:
+    bridge.initialise()
+    prelude = importlib.resources.files(__package__).joinpath("prelude.js").read_text(encoding="utf-8")
+    # Loaded on first use, which in a sandbox process would need a file.
+    for codec in ("utf-8", "utf-16-le", "ascii", "latin-1"):
+        "".encode(codec)
+    Zygote(socket.socket(fileno=control), prelude).run()
+
+
+def _wake(number: int, frame: object) -> None:
+    """The wake-up descriptor does the work; a handler must exist for it."""
