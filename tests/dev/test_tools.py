@@ -59,7 +59,7 @@ def test_build_reports_progress_and_the_end_of_the_log_on_failure(
     fake = f"""
         [ $1 = list ] && {{ echo a; echo b; exit; }}
         echo a >&2
-        while [ ! -e {compiled} ]; do sleep 0.05; done
+        for _ in $(seq 100); do [ -e {compiled} ] && break; sleep 0.05; done
         echo undefined: x >&2; exit 3"""
 
     def progress(line: str) -> None:
