@@ -1,0 +1,1 @@
+"""Composition: settings, and the wiring of each role."""

@@ -1,0 +1,5 @@
+"""The command `workflow-operator`."""
+
+from workflow_operator.cli.main import main
+
+__all__ = ["main"]

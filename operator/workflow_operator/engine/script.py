@@ -14,7 +14,7 @@ from pydantic import JsonValue
 from workflow_operator.engine.clock import Clock
 from workflow_operator.engine.limits import EngineLimits
 from workflow_operator.engine.tail import Tail
-from workflow_operator.history import CallRecord, EventType, InstanceEvent, InstanceKey
+from workflow_operator.history import CallRecord, EventType, InstanceEvent
 from workflow_operator.history.errors import EngineCrash, ScriptError
 from workflow_operator.javascript.host import HostCall, Job, LogLine, Returned
 from workflow_operator.replay import New, Recorded, Replay, Unanswered
@@ -34,7 +34,8 @@ class Sandboxes(Protocol):
     def session(self, namespace: str) -> AbstractAsyncContextManager[Session]: ...
 
 
-LogSink: TypeAlias = Callable[[InstanceKey, LogLine], None]
+LogSink: TypeAlias = Callable[[InstanceEvent, LogLine], None]
+"""Takes a line that a script printed, and the ``started`` event of its instance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ class Script:
 
     def _print(self, line: LogLine) -> None:
         if not self._replay.replaying:
-            self._log(self._started.key, line)
+            self._log(self._started, line)
 
     def _failed(self, error: ScriptError) -> Outcome:
         try:

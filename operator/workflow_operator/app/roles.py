@@ -1,0 +1,156 @@
+"""Each role wired from its parts: what local mode, the operator and the projector have in common, once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import uuid
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from workflow_operator.app.settings import Settings
+from workflow_operator.engine import EngineLimits, Executor, SystemClock, WorkflowRunner
+from workflow_operator.engine.drive import DriveContext
+from workflow_operator.engine.script import LogSink
+from workflow_operator.engine.write import EventWriter
+from workflow_operator.javascript.host import SandboxPool
+from workflow_operator.jetstream import (
+    Connection,
+    JetStreamDataBus,
+    JetStreamWorkQueue,
+    Membership,
+    ProjectionFeed,
+    ensure,
+)
+from workflow_operator.projector import Projector
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Transport:
+    """One connection to NATS, and what speaks over it."""
+
+    connection: Connection
+    bus: JetStreamDataBus
+    queue: JetStreamWorkQueue
+
+
+@asynccontextmanager
+async def transport(settings: Settings, role: str) -> AsyncIterator[Transport]:
+    """Connect, and create or check the streams.
+
+    Raises:
+        Unavailable: NATS does not answer.
+        TopologyMismatch: an existing stream differs from the declared one.
+    """
+    connection = await Connection.open(settings.connection(role))
+    try:
+        await ensure(connection, settings.topology())
+        yield Transport(connection, JetStreamDataBus(connection), JetStreamWorkQueue(connection))
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def membership(transport: Transport, settings: Settings, group: str) -> AsyncIterator[Membership]:
+    """This replica's place in a group, left again at the end."""
+    member = Membership(transport.connection, group, settings.identity)
+    await member.start()
+    try:
+        yield member
+    finally:
+        await member.close()
+
+
+def event_writer() -> EventWriter:
+    return EventWriter(SystemClock(), uuid.uuid4)
+
+
+def workflow_runner(transport: Transport, limits: EngineLimits) -> WorkflowRunner:
+    return WorkflowRunner(transport.bus, transport.queue, event_writer(), limits)
+
+
+@asynccontextmanager
+async def executor(transport: Transport, settings: Settings, log: LogSink) -> AsyncIterator[Executor]:
+    """An executor with its sandboxes; it runs once its :meth:`Executor.run` does."""
+    limits = settings.engine_limits()
+    sandboxes = SandboxPool(size=limits.slots)
+    await sandboxes.start()
+    try:
+        yield Executor(
+            DriveContext(
+                bus=transport.bus,
+                queue=transport.queue,
+                sandboxes=sandboxes,
+                writer=event_writer(),
+                limits=limits,
+                executor_id=settings.identity,
+                log=log,
+            )
+        )
+    finally:
+        await sandboxes.close()
+
+
+def projector(transport: Transport, shares: Membership) -> Projector:
+    """A projector that compares all histories with their statuses after each reconnect."""
+    made = Projector(transport.bus, Feed(transport), shares, asyncio.sleep)
+
+    async def compare() -> None:
+        made.compare_tails()
+
+    transport.connection.on_reconnect(compare)
+    return made
+
+
+class Feed(ProjectionFeed):
+    """The events to fold, and the histories that their statuses lag behind."""
+
+    def __init__(self, transport: Transport) -> None:
+        super().__init__(transport.connection)
+        self.tails = transport.bus.tails
+
+
+async def run_until_stopped(parts: dict[str, Coroutine[Any, Any, None]], stop: asyncio.Event, grace: float) -> None:
+    """Run the parts side by side until ``stop`` is set or one of them ends, and then stop them all, in order.
+
+    Raises:
+        Exception: what ended a part.
+    """
+    tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]
+    waiter = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        done, _ = await asyncio.wait({*tasks, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {waiter}:
+            logger.error("%s ended; stopping", task.get_name())
+            task.result()
+    finally:
+        waiter.cancel()
+        for task in tasks:
+            await _stop(task, grace)
+
+
+async def _stop(task: asyncio.Task[None], grace: float) -> None:
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=grace)
+    if not done:
+        logger.error("%s did not stop within %g s; left behind", task.get_name(), grace)
+    elif not task.cancelled() and task.exception() is not None:
+        logger.error("%s: %s", task.get_name(), task.exception())
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """Have SIGTERM and SIGINT set ``stop``. A second one ends the process at once."""
+    loop = asyncio.get_running_loop()
+
+    def handle(number: signal.Signals) -> None:
+        logger.info("%s: stopping", number.name)
+        stop.set()
+        loop.remove_signal_handler(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, handle, number)

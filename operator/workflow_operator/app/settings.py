@@ -1,0 +1,86 @@
+"""The settings: one object, each with its unit and default. Every field is an environment variable of the same name
+with the prefix ``WORKFLOW_OPERATOR_``."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from workflow_operator.engine import EngineLimits
+from workflow_operator.javascript.host import Limits
+from workflow_operator.jetstream.connection import ConnectionOptions
+from workflow_operator.jetstream.topology import TopologyOptions
+
+
+def _identity() -> str:
+    """The host's (in a pod: the pod's) name, and a fresh part: a restarted replica is another executor."""
+    host = "".join(c if c.isalnum() or c == "-" else "-" for c in socket.gethostname())
+    return f"{host[:40]}-{os.getpid()}-{secrets.token_hex(3)}"
+
+
+class Settings(BaseSettings):
+    """Settings of every role."""
+
+    model_config = SettingsConfigDict(env_prefix="WORKFLOW_OPERATOR_", extra="ignore")
+
+    nats_url: str = Field("nats://127.0.0.1:4222", description="NATS servers, separated by commas.")
+    nats_credentials_file: Path | None = Field(None, description="A NATS credentials file (JWT and seed).")
+    nats_nkey_seed_file: Path | None = Field(None, description="A file with an nkey seed.")
+    nats_tls_ca_file: Path | None = Field(None, description="CA certificates to check the NATS servers with.")
+    nats_tls_certificate_file: Path | None = Field(None, description="Client certificate for NATS.")
+    nats_tls_key_file: Path | None = Field(None, description="Key of the client certificate for NATS.")
+    nats_replicas: int = Field(1, description="Copies of each stream, 1, 3 or 5; used when the streams are created.")
+
+    watch_namespaces: str = Field("", description="Namespaces to watch, separated by commas; empty: all.")
+    cluster_id: str = Field("", description="Identity of the cluster; empty: the uid of its namespace kube-system.")
+    health_port: int = Field(8080, description="Port of /healthz and /readyz; 0 takes a free one, and logs it.")
+    health_host: str = Field("", description="Address of the health endpoints; empty: all.")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    shutdown_seconds: float = Field(20.0, description="Seconds for a graceful end; below the pod's grace period.")
+
+    executor_slots: int = Field(16, ge=1, description="Runs that one replica executes at once.")
+    reconcile_workers: int = Field(8, ge=1, description="Objects that one replica reconciles at once.")
+    park_after_seconds: float = Field(5.0, description="A sleep longer than this gives up its sandbox.")
+    crash_limit: int = Field(5, ge=1, description="Executors that a run may kill in a row before it is failed.")
+
+    script_wall_seconds: float = Field(10.0, description="Seconds a script may run between two host calls.")
+    script_cpu_seconds: int = Field(10, description="Seconds of processor time for one execution of a script.")
+    script_memory_bytes: int = Field(128 * 1024 * 1024, description="Bytes of memory for one script.")
+    payload_bytes: int = Field(256 * 1024, description="Bytes of one value as JSON: input, payload or output.")
+
+    identity: str = Field(default_factory=_identity, description="Name of this replica; drawn afresh at each start.")
+
+    def connection(self, role: str) -> ConnectionOptions:
+        return ConnectionOptions(
+            servers=tuple(url.strip() for url in self.nats_url.split(",")),
+            name=f"workflow-operator {role} {self.identity}",
+            credentials_file=self.nats_credentials_file,
+            nkey_seed_file=self.nats_nkey_seed_file,
+            tls_ca_file=self.nats_tls_ca_file,
+            tls_certificate_file=self.nats_tls_certificate_file,
+            tls_key_file=self.nats_tls_key_file,
+        )
+
+    def topology(self) -> TopologyOptions:
+        return TopologyOptions(replicas=self.nats_replicas)
+
+    def engine_limits(self) -> EngineLimits:
+        return EngineLimits(
+            slots=self.executor_slots,
+            park_after_seconds=self.park_after_seconds,
+            crash_limit=self.crash_limit,
+            sandbox=Limits(
+                wall_seconds=self.script_wall_seconds,
+                cpu_seconds=self.script_cpu_seconds,
+                memory_bytes=self.script_memory_bytes,
+                payload_bytes=self.payload_bytes,
+            ),
+        )
+
+    def namespaces(self) -> tuple[str, ...]:
+        return tuple(name.strip() for name in self.watch_namespaces.split(",") if name.strip())

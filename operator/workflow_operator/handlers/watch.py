@@ -1,0 +1,136 @@
+"""One event handler, without finalizers, annotations or storages: kopf writes nothing to any object."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Callable, Collection, MutableMapping
+from typing import Any, Protocol
+
+import kopf
+
+from workflow_operator.resources.run import GROUP, PLURAL, VERSION
+
+logger = logging.getLogger(__name__)
+
+# Together about ten minutes: what outlasts them ends the process, and Kubernetes starts it again.
+_API_ERROR_BACKOFFS_SECONDS = (0.5, 1, 2, 3, 5, 8, 13, *(20 for _ in range(28)))
+
+
+class ObjectSink(Protocol):
+    """Takes in what the watch sees."""
+
+    def object_changed(self, run: dict[str, Any]) -> None: ...
+
+    def object_deleted(self, run: dict[str, Any]) -> None: ...
+
+
+async def watch_runs(sink: ObjectSink, *, ready: threading.Event, namespaces: Collection[str] = ()) -> None:
+    """Watch until cancelled.
+
+    kopf runs in a thread with an event loop of its own: it takes the signals of its thread, and at its end cancels
+    every task of its loop. The sink is called in the loop of the caller.
+
+    Args:
+        sink: gets every object at the start, and then every change.
+        ready: set once kopf has started.
+        namespaces: what to watch; all namespaces if empty.
+
+    Raises:
+        Exception: the API server stayed away, or refused the watch, for longer than the back-offs.
+    """
+    loop = asyncio.get_running_loop()
+    stop = threading.Event()
+
+    def see(kind: str | None, run: dict[str, Any]) -> None:
+        loop.call_soon_threadsafe(_hand_over, sink, kind, run)
+
+    def watch() -> None:
+        asyncio.run(
+            kopf.operator(
+                registry=_registry(see),
+                settings=_settings(),
+                clusterwide=not namespaces,
+                namespaces=namespaces,
+                ready_flag=ready,
+                stop_flag=stop,
+            )
+        )
+
+    thread = asyncio.create_task(asyncio.to_thread(watch))
+    try:
+        await asyncio.shield(thread)
+    finally:
+        stop.set()
+        await asyncio.wait({thread})
+
+
+def _hand_over(sink: ObjectSink, kind: str | None, run: dict[str, Any]) -> None:
+    try:
+        if kind == "DELETED":
+            sink.object_deleted(run)
+        else:
+            sink.object_changed(run)
+    except ValueError:
+        # An object that an older or newer CRD let in must not stop the watch of all others.
+        logger.exception("cannot read WorkflowRun %s", run.get("metadata", {}).get("name"))
+
+
+def _registry(see: Callable[[str | None, dict[str, Any]], None]) -> kopf.OperatorRegistry:
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+    async def saw(event: kopf.RawEvent, **_: Any) -> None:
+        see(event["type"], dict(event["object"]))
+
+    @kopf.on.login(registry=registry)
+    async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        if os.environ.get("KUBECONFIG"):
+            return kopf.login_with_kubeconfig(**kwargs)
+        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+    return registry
+
+
+def _settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    settings.posting.enabled = False
+    settings.posting.loggers = False
+    settings.persistence.progress_storage = _NoProgress()
+    settings.persistence.diffbase_storage = _NoDiffBase()
+    # An idle worker would hold a slot.
+    settings.queueing.worker_limit = None
+    settings.queueing.idle_timeout = 1.0
+    # The API server sends a bookmark each minute: silence for longer is a dead connection.
+    settings.watching.inactivity_timeout = 70.0
+    settings.networking.error_backoffs = _API_ERROR_BACKOFFS_SECONDS
+    return settings
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """kopf keeps the progress of its handlers in the object; ours have none."""
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None: ...
+
+    def purge(self, **_: Any) -> None: ...
+
+    def touch(self, **_: Any) -> None: ...
+
+    def clear(self, *, essence: Any) -> Any:
+        return essence
+
+
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """kopf keeps a copy of each object in an annotation, to tell what changed; nobody asks."""
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, *, body: Any, patch: MutableMapping[str, Any], essence: Any) -> None: ...
