@@ -14,6 +14,8 @@ from workflow_operator.history.events import (
     decode_event,
     digest,
     encode_event,
+    storable,
+    well_formed,
 )
 from workflow_operator.history.format import FORMAT_VERSION
 from workflow_operator.history.ports import DataBus, Delivery, WorkQueue
@@ -41,4 +43,6 @@ __all__ = [
     "encode_event",
     "encode_status",
     "fold",
+    "storable",
+    "well_formed",
 ]

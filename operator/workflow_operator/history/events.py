@@ -10,9 +10,12 @@ from uuid import UUID
 
 from pydantic import Field, JsonValue, ValidationError
 
-from workflow_operator.history.errors import InvalidInput, UnknownFormat
+from workflow_operator.history.errors import InvalidInput, NotSerializable, UnknownFormat
 from workflow_operator.history.format import FORMAT_VERSION, Instant, Record
 from workflow_operator.history.subjects import InstanceKey
+
+# The JSON parser of the readers gives up near 200 levels; a status or a page that embeds a value adds some.
+MAX_NESTING = 100
 
 
 class EventType(StrEnum):
@@ -128,6 +131,7 @@ def decode_event(data: bytes, *, sequence: int = 0, previous: int = 0) -> Instan
     """
     try:
         event = InstanceEvent.model_validate_json(data)
+        _ = event.key
     except ValidationError as error:
         refuse_newer(data, "event", {str(value) for value in EventType})
         raise InvalidInput(f"history sequence {sequence}: not an InstanceEvent: {error}") from error
@@ -142,14 +146,44 @@ def refuse_newer(data: bytes, what: str, types: set[str] | None = None) -> None:
     """
     try:
         head = json.loads(data)
-        version, kind = head["version"], head.get("type")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidInput(f"not an {what}: expected a JSON object with a version, got {data[:80]!r}") from error
-    if version != FORMAT_VERSION or (types is not None and kind not in types):
+        version, kind = int(head["version"]), head.get("type")
+        known = types is None or kind in types
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InvalidInput(
+            f"not a readable {what}: expected a JSON object with a version, got {data[:80]!r}"
+        ) from error
+    if version != FORMAT_VERSION or not known:
         raise UnknownFormat(
             f"{what} of instance {head.get('instanceID')}: format version {version}, type {kind}; this release "
             f"reads version {FORMAT_VERSION}. Upgrade every replica to the release that wrote it."
         )
+
+
+def storable(value: JsonValue, levels: int = MAX_NESTING) -> JsonValue:
+    """The value as a history can hold it: half of a surrogate pair has no UTF-8 form and becomes U+FFFD.
+
+    Raises:
+        NotSerializable: nested deeper than readers can follow; once stored, it could never be read again.
+    """
+    match value:
+        case str():
+            return well_formed(value)
+        case list() | dict() if levels == 0:
+            raise NotSerializable(
+                f"a value is nested deeper than {MAX_NESTING} levels of arrays and objects, which no history holds; "
+                "pass a flatter one"
+            )
+        case list():
+            return [storable(item, levels - 1) for item in value]
+        case dict():
+            return {well_formed(name): storable(item, levels - 1) for name, item in value.items()}
+        case _:
+            return value
+
+
+def well_formed(text: str) -> str:
+    """Halves that lie side by side become one character again, a lone one becomes U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def digest(arguments: JsonValue) -> str:

@@ -142,6 +142,7 @@ def decode_status(data: bytes, *, sequence: int = 0) -> InstanceStatus:
     """
     try:
         status = InstanceStatus.model_validate_json(data)
+        _ = status.key
     except ValidationError as error:
         refuse_newer(data, "status")
         raise InvalidInput(f"status sequence {sequence}: not an InstanceStatus: {error}") from error

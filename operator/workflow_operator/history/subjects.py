@@ -56,6 +56,10 @@ class InstanceKey:
         """Read the last two tokens of any subject of the grammar."""
         try:
             _, namespace, instance_id = subject.rsplit(".", 2)
-            return cls(namespace, UUID(instance_id))
+            key = cls(namespace, UUID(instance_id))
         except ValueError as error:
             raise InvalidInput(f"subject {subject!r}: expected <prefix>.<namespace>.<instanceID>") from error
+        if str(key.instance_id) != instance_id:
+            # UUID reads several spellings; one of them is the subject's, or two subjects would be one instance.
+            raise InvalidInput(f"subject {subject!r}: expected the instance ID as {key.instance_id}")
+        return key

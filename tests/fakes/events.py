@@ -1,0 +1,59 @@
+"""Builds events and histories for tests: fixed identities, one second between events."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from workflow_operator.history import (
+    FORMAT_VERSION,
+    CallRecord,
+    EventType,
+    ExecutorRef,
+    InstanceEvent,
+    InstanceKey,
+    digest,
+)
+
+EPOCH = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+KEY = InstanceKey("team-a", UUID("11111111-1111-4111-8111-111111111111"))
+
+
+def at(seconds: float) -> datetime:
+    return EPOCH + timedelta(seconds=seconds)
+
+
+def event(
+    kind: EventType, *, sequence: int = 0, previous: int = 0, key: InstanceKey = KEY, **fields: Any
+) -> InstanceEvent:
+    fields.setdefault("time", at(sequence))
+    return InstanceEvent(
+        version=FORMAT_VERSION,
+        event_id=UUID(int=sequence + 1),
+        instance_id=key.instance_id,
+        namespace=key.namespace,
+        type=kind,
+        sequence=sequence,
+        previous=previous,
+        **fields,
+    )
+
+
+def history(
+    *steps: EventType | tuple[EventType, dict[str, Any]], key: InstanceKey = KEY, first: int = 1
+) -> list[InstanceEvent]:
+    """Events in a row, with the sequences ``first``, ``first + 1``, ..."""
+    events: list[InstanceEvent] = []
+    for sequence, step in enumerate(steps, first):
+        kind, fields = step if isinstance(step, tuple) else (step, {})
+        events.append(event(kind, sequence=sequence, previous=sequence - 1 if events else 0, key=key, **fields))
+    return events
+
+
+def call(index: str, name: str = "sleep", arguments: Any = None) -> CallRecord:
+    return CallRecord(index=index, name=name, digest=digest(arguments))
+
+
+def by(name: str, epoch: int = 0) -> dict[str, Any]:
+    return {"executor": ExecutorRef(id=name, epoch=epoch)}
