@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
@@ -39,6 +39,7 @@ MAX_REASON_CHARS: Final = 256
 MAX_ERROR_NAME_CHARS: Final = 256
 MAX_CONDITIONS: Final = 16
 
+_DNS_SUBDOMAIN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 _INT64: Final[JsonDict] = {"format": "int64"}
 _ANY_JSON: Final[JsonDict] = {"x-kubernetes-preserve-unknown-fields": True, "nullable": True}
 _REMEDY: Final = "a run keeps what it was created with; create a new WorkflowRun instead"
@@ -81,7 +82,7 @@ def _rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-Timestamp = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str, when_used="json")]
+Timestamp = Annotated[AwareDatetime, PlainSerializer(_rfc3339, return_type=str, when_used="json")]
 """A moment with a zone; on the wire in UTC and whole seconds, as Kubernetes writes times."""
 
 
@@ -131,7 +132,7 @@ class _Wire(BaseModel):
 class ConfigMapKey(_Wire):
     """A key of a ConfigMap in the namespace of the run."""
 
-    name: str = Field(min_length=1, max_length=253, description="Name of the ConfigMap.")
+    name: str = Field(min_length=1, max_length=253, pattern=_DNS_SUBDOMAIN, description="Name of the ConfigMap.")
     key: str = Field(
         min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$", description="Key that holds the script."
     )

@@ -1,0 +1,1 @@
+pytest_plugins = ["tests.fixtures.control_plane", "tests.fixtures.workflowruns"]
