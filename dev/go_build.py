@@ -70,7 +70,7 @@ def build(go: Path, source: Path, flags: Sequence[str], target: Path, progress: 
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         stale = [str(go), "list", "-deps", *flags, "-f", "{{if .Stale}}{{.ImportPath}}{{end}}", "."]
-        progress("fetching the sources (about 250 MB when none is there yet)")
+        progress("fetching the sources (a download of about 90 MB when none is there yet)")
         _run(stale, source, log, lambda: progress(f"fetching the sources: {_count(log)} modules so far"))
         total = _count(log, lambda line: not line.startswith("go: "))
         cores = os.cpu_count() or 1
