@@ -69,3 +69,11 @@ class Returned:
     """The end of a run: what the entry function returned."""
 
     output: JsonValue
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a sandbox process ended: exit code or minus the signal (None: unknown), and its peak resident memory."""
+
+    code: int | None
+    peak_bytes: int = 0

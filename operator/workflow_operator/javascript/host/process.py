@@ -15,6 +15,7 @@ from typing import Any
 
 from workflow_operator.history.errors import EngineCrash
 from workflow_operator.javascript.host.channel import Channel
+from workflow_operator.javascript.host.messages import Exit
 
 _PACKET_BYTES = 4096
 _STDERR_BYTES = 64 * 1024
@@ -27,7 +28,7 @@ _ENVIRONMENT = {"TZ": "UTC", "LANG": "en_US.UTF-8", "LC_ALL": "en_US.UTF-8", "PY
 
 
 class SandboxProcess:
-    """One sandbox process. ``exited`` gives its exit code, or minus the signal; None if the zygote is gone too."""
+    """One sandbox process. ``exited`` is set once the zygote has reaped it, or is gone itself."""
 
     def __init__(self, identity: str, channel: Channel, stderr: int) -> None:
         self.identity = identity
@@ -35,16 +36,16 @@ class SandboxProcess:
         self.namespace: str | None = None
         self.pid: int | None = None
         self.ready = False
-        self.exited: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self.exited: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._stderr = stderr
 
     @property
     def alive(self) -> bool:
         return not self.exited.done()
 
-    def ended(self, code: int | None) -> None:
+    def ended(self, end: Exit) -> None:
         if not self.exited.done():
-            self.exited.set_result(code)
+            self.exited.set_result(end)
 
     def stderr(self) -> str:
         """What the process has written to its standard error since the last call."""
@@ -153,7 +154,7 @@ class Zygote:
             if (process := self._processes.get(message["forked"])) is not None:
                 process.pid = message["pid"]
         elif "exited" in message and (process := self._processes.pop(message["exited"], None)) is not None:
-            process.ended(message["code"])
+            process.ended(Exit(message["code"], message["peak_bytes"]))
 
     def _lost(self) -> None:
         if self._control is not None:
@@ -165,5 +166,5 @@ class Zygote:
             self._started.exception()
         self._started = None
         for process in self._processes.values():
-            process.ended(None)
+            process.ended(Exit(None))
         self._processes.clear()

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
-from typing import Any, NoReturn
+import signal
+from typing import Any, NamedTuple, NoReturn
 
 from workflow_operator.history import errors
-from workflow_operator.javascript.host.messages import HostCall, Limits, LogLine, Returned
-from workflow_operator.javascript.worker.wire import SCRIPT_NAME
+from workflow_operator.javascript.host.messages import Exit, HostCall, Limits, LogLine, Returned
+from workflow_operator.javascript.worker.wire import PRELUDE_NAME, SCRIPT_NAME
 
 CUT_MARK = " ... [line cut]"
 
 _FRAME = re.compile(rf"^\s+at (?:.*\()?{re.escape(SCRIPT_NAME)}:(\d+):(\d+)\)?$", re.MULTILINE)
 # A script that does not parse has no name yet, so any is taken.
-_REPORT = re.compile(r"[^:\n]*:(?P<line>\d+): (?P<rest>.*)", re.DOTALL)
+_REPORT = re.compile(r"(?P<file>[^:\n]*):(?P<line>\d+): (?P<rest>.*)", re.DOTALL)
 _NAME = re.compile(r"(?:Uncaught )?(?P<name>[A-Za-z_$][\w$]*): (?P<message>.*)", re.DOTALL)
 _KINDS: dict[str, type[errors.ScriptError]] = {
     kind.__name__: kind
@@ -23,33 +23,40 @@ _KINDS: dict[str, type[errors.ScriptError]] = {
 }
 
 
+_CRASHES = (-signal.SIGTRAP, -signal.SIGILL, -signal.SIGABRT, -signal.SIGSEGV)
+_OUT_OF_MEMORY = re.compile(r"out of memory|Cannot allocate memory|MemoryError|bad_alloc")
+
+
+_SURROGATE = re.compile(rb"(?<!\\)((?:\\\\)*)\\ud[89a-f][0-9a-f]{2}")
+
+
 class Malformed(Exception):
     """The sandbox sent something that it never sends."""
 
 
-@dataclass(frozen=True)
-class Place:
-    line: int | None = None
-    column: int | None = None
+class Place(NamedTuple):
+    line: int
+    column: int | None
 
 
-def place_in_stack(stack: str) -> Place:
+def place_in_stack(stack: str) -> Place | None:
     """The innermost frame in the user's script."""
     match = _FRAME.search(stack)
-    return Place(int(match[1]), int(match[2])) if match else Place()
+    return Place(int(match[1]), int(match[2])) if match else None
 
 
 def parse(body: bytes, limits: Limits) -> HostCall | LogLine | Returned:
     """One message of a sandbox. Raises the ScriptError of a ``failed`` message, and Malformed."""
     try:
-        message = json.loads(body, parse_constant=_refuse)
+        message = json.loads(_well_formed(body), parse_constant=_refuse)
     except RecursionError:
         raise errors.NotSerializable("a value is nested too deeply") from None
     except ValueError as error:
         raise Malformed(f"no JSON: {error}") from None
     match message:
         case {"kind": "call", "name": str(name), "stack": str(stack), "arguments": dict(arguments)}:
-            return HostCall(name, arguments, place_in_stack(stack).line)
+            place = place_in_stack(stack)
+            return HostCall(name, arguments, place.line if place else None)
         case {"kind": "log", "level": ("info" | "debug" | "warn" | "error") as level, "text": str(text)}:
             return LogLine(level, cut(text, limits.log_line_bytes))
         case {"kind": "returned", "output": output}:
@@ -62,25 +69,31 @@ def parse(body: bytes, limits: Limits) -> HostCall | LogLine | Returned:
 def failure(message: dict[str, Any]) -> errors.ScriptError:
     """The error that a ``failed`` message stands for. Raises Malformed."""
     match message:
-        case {"report": str(report)}:
-            return thrown_from_report(report)
-        case {"error": str(kind), "name": str(name), "message": str(text), "stack": str(stack)}:
-            place = place_in_stack(stack)
+        case {"error": str(kind), "name": str(name), "message": str(text), "stack": str(stack), "report": str(report)}:
+            reported_name, reported_text, reported_place = from_report(report)
+            if not name:
+                name, text = reported_name, reported_text
+            place = place_in_stack(stack) or place_in_stack(report) or reported_place
+            line, column = (None, None) if place is None else (place.line, place.column)
             if kind in _KINDS:
-                return _KINDS[kind](text, line=place.line, column=place.column)
-            return errors.Thrown(name, text, line=place.line, column=place.column)
+                return _KINDS[kind](text, line=line, column=column)
+            return errors.Thrown(name, text, line=line, column=column)
     raise Malformed(f"unknown failure with the keys {sorted(message)}")
 
 
-def thrown_from_report(report: str) -> errors.Thrown:
-    """The error in V8's report of an uncaught exception: ``place: message``, source line, marker, stack."""
+def from_report(report: str) -> tuple[str, str, Place | None]:
+    """Name, message and place in V8's report of an uncaught exception.
+
+    Its form is ``file:line: message``, the source line, a line of carets under the place, and the stack.
+    """
     match = _REPORT.match(report)
     if match is None:
-        return errors.Thrown("Error", report.strip())
+        return "Error", report.strip(), None
     head, column = _before_marker(match["rest"])
     named = _NAME.fullmatch(head)
     name, text = (named["name"], named["message"]) if named else ("Error", head)
-    return errors.Thrown(name, text, line=int(match["line"]), column=column)
+    place = None if match["file"] == PRELUDE_NAME else Place(int(match["line"]), column)
+    return name, text, place
 
 
 def _before_marker(rest: str) -> tuple[str, int | None]:
@@ -100,18 +113,25 @@ def cut(text: str, limit: int) -> str:
     return data[:limit].decode("utf-8", "ignore") + CUT_MARK
 
 
-def death(code: int | None, stderr: str) -> errors.ScriptError:
-    """Why a sandbox process ended by itself; ``code`` is its exit code, or minus the signal."""
-    if code == -24:  # SIGXCPU
+def death(end: Exit, stderr: str, memory_bytes: int) -> errors.ScriptError:
+    """Why a sandbox process ended by itself."""
+    if end.code == -signal.SIGXCPU:
         return errors.CpuLimit("the script used more processor time than allowed")
-    if _OUT_OF_MEMORY.search(stderr):
-        return errors.MemoryLimit("the script used more memory than allowed")
-    what = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-    last = stderr.strip().splitlines()[-1:] or ["nothing on standard error"]
+    # V8 traps without a word where it cannot get memory for its own bookkeeping.
+    silent = end.code in _CRASHES and end.peak_bytes >= memory_bytes
+    if silent or _OUT_OF_MEMORY.search(stderr):
+        return errors.MemoryLimit(f"the script used more memory than the allowed {memory_bytes} bytes")
+    what = f"exit code {end.code}" if end.code is None or end.code >= 0 else signal.Signals(-end.code).name
+    last = stderr.strip().splitlines()[-1:] or ["nothing on its standard error"]
     return errors.EngineCrash(f"the sandbox process ended with {what}: {cut(last[0], 300)}")
 
 
-_OUT_OF_MEMORY = re.compile(r"out of memory|OOM|Cannot allocate memory|MemoryError|bad_alloc", re.IGNORECASE)
+def _well_formed(body: bytes) -> bytes:
+    """Lone surrogates become U+FFFD, as in V8's toWellFormed: they cannot be stored or sent on as UTF-8.
+
+    JSON.stringify escapes a surrogate only if it is alone.
+    """
+    return _SURROGATE.sub(rb"\1\\ufffd", body) if b"\\ud" in body else body
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -115,15 +115,15 @@ class Session:
             self._left = max(0.0, self._left - (self._clock() - started))
         if body is None:
             self._broken = True
-            raise await self._death()
+            raise await self._death(job)
         return body
 
-    async def _death(self) -> ScriptError:
+    async def _death(self, job: Job) -> ScriptError:
         if self._process.channel.error is not None:
             return EngineCrash(f"the sandbox sent a malformed message: {self._process.channel.error}")
         try:
             async with asyncio.timeout(_EXIT_GRACE_SECONDS):
-                code = await asyncio.shield(self._process.exited)
+                end = await asyncio.shield(self._process.exited)
         except TimeoutError:
             return EngineCrash("the sandbox closed its socket and did not end")
-        return reports.death(code, self._process.stderr())
+        return reports.death(end, self._process.stderr(), job.limits.memory_bytes)

@@ -173,7 +173,9 @@ class Isolate:
 
     def _checked(self, handle: Any) -> Any:
         kind = handle.contents.type
-        if kind == Kind.OOM_EXCEPTION:
+        # The kind alone does not tell: a stopped function call is reported as an exception without a value, and a
+        # stopped microtask not at all.
+        if kind == Kind.OOM_EXCEPTION or self._dll.mr_hard_memory_limit_reached(self._context):
             raise OutOfMemory
         if kind >= Kind.EXECUTE_EXCEPTION:
             raise EngineError(_text(handle))

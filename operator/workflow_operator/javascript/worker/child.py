@@ -11,8 +11,9 @@ from workflow_operator.javascript.worker import confine, job
 from workflow_operator.javascript.worker.bridge import Isolate
 from workflow_operator.javascript.worker.wire import encode, frame, read_frame, write_all
 
-# What V8 and Python may take beside the script's own memory: young generation, parsing, a second copy of a payload.
-MEMORY_SLACK_BYTES = 48 * 1024 * 1024
+# What may be taken beside the heap that V8 itself limits: a collection copies before it frees, a result is serialised.
+# With less, the kernel's refusal comes first and kills the process where V8 would have stopped the script.
+_SLACK_BYTES = 64 * 1024 * 1024
 
 
 class SocketExchange:
@@ -64,4 +65,4 @@ def _die(error: BaseException) -> NoReturn:
 def _limit(limits: dict[str, int], data_bytes: int) -> None:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     confine.limit_cpu(int(usage.ru_utime + usage.ru_stime) + 1 + limits["cpu_seconds"])
-    confine.limit_data(data_bytes + limits["memory_bytes"] + MEMORY_SLACK_BYTES)
+    confine.limit_data(data_bytes + limits["memory_bytes"] * 3 // 2 + _SLACK_BYTES)

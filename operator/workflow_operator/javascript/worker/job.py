@@ -24,6 +24,7 @@ _RESERVED = frozenset(
     )
 )
 _MAX_CANDIDATES = 500
+_MAX_REPORT_CHARACTERS = 65536
 
 
 def candidates(script: str) -> list[str]:
@@ -44,31 +45,41 @@ def run(isolate: Isolate, job: Mapping[str, Any]) -> str:
     try:
         # The completion value is made undefined: a BigInt or a lone surrogate there hangs the engine.
         isolate.run(f"{script}\n;void 0\n//# sourceURL={SCRIPT_NAME}")
-        return _call_entry(isolate, script, job["entrypoint"])
+        name, functions = _entry(isolate, script, job["entrypoint"])
+        if name not in functions:
+            return _failed("Thrown", "ReferenceError", _not_defined(name, functions))
+        return _call(isolate, name)
     except OutOfMemory:
-        return json.dumps(_failed("MemoryLimit", "MemoryLimit", "the script's heap is full"))
+        return _failed("MemoryLimit", "MemoryLimit", "the script's heap is full")
     except EngineError as error:
-        return json.dumps({"kind": "failed", "error": "Thrown", "report": error.report[:65536]})
+        return _reported(error.report)
 
 
-def _call_entry(isolate: Isolate, script: str, entrypoint: str | None) -> str:
-    functions = _functions(isolate, candidates(script))
-    name = _entry(isolate, functions, entrypoint)
-    if name is None:
-        wanted = "an entry function: main, flow.state, or one whose name begins with state"
-        return _not_defined(wanted if entrypoint is None else f"the entry function {entrypoint}", functions)
-    if not is_identifier(name) or name not in _functions(isolate, [name]):
-        return _not_defined(f"the entry function {name}", functions)
-    outcome = isolate.control("execute", isolate.run(name))
+def _call(isolate: Isolate, name: str) -> str:
+    report = None
+    try:
+        isolate.control("execute", isolate.run(name))
+    except EngineError as error:
+        report = error.report
+    # A second task: it runs after all microtasks, so that none of them can speak after the end.
+    outcome = isolate.control("settle")
+    if report is not None:
+        return _reported(report, {} if outcome is None else json.loads(outcome))
     if outcome is None:
-        outcome = isolate.control("settle")
-    assert outcome is not None
+        return _failed("Deadlock", "Deadlock", "the script waits for a promise that nothing can settle")
     return outcome
 
 
-def _entry(isolate: Isolate, functions: list[str], entrypoint: str | None) -> str | None:
-    if entrypoint is not None:
-        return entrypoint
+def _entry(isolate: Isolate, script: str, entrypoint: str | None) -> tuple[str | None, list[str]]:
+    """The name of the entry function, and the top-level functions; the entry is not among them if it is missing."""
+    functions = _functions(isolate, candidates(script))
+    name = entrypoint or _default_entry(isolate, functions)
+    if name is not None and name not in functions and is_identifier(name):
+        functions += _functions(isolate, [name])
+    return name, functions
+
+
+def _default_entry(isolate: Isolate, functions: list[str]) -> str | None:
     if "main" in functions:
         return "main"
     flow = isolate.control("name", isolate.run("typeof flow === 'object' ? flow : undefined"))
@@ -84,11 +95,18 @@ def _functions(isolate: Isolate, names: list[str]) -> list[str]:
     return [name for name, bit in zip(names, bits, strict=True) if bit == "1"]
 
 
-def _not_defined(wanted: str, functions: list[str]) -> str:
+def _not_defined(name: str | None, functions: list[str]) -> str:
+    wanted = "no entry function: expected main, flow.state or a name that begins with state"
     known = ", ".join(functions) if functions else "none"
-    message = f"{wanted} is not defined in the script; its top-level functions: {known}"
-    return json.dumps(_failed("Thrown", "ReferenceError", message))
+    missing = wanted if name is None else f"the entry function {name} is not defined in the script"
+    return f"{missing}; its top-level functions: {known}"
 
 
-def _failed(error: str, name: str, message: str) -> dict[str, str]:
-    return {"kind": "failed", "error": error, "name": name, "message": message, "stack": ""}
+def _failed(error: str, name: str, message: str) -> str:
+    return json.dumps({"kind": "failed", "error": error, "name": name, "message": message, "stack": "", "report": ""})
+
+
+def _reported(report: str, described: Mapping[str, str] | None = None) -> str:
+    """A failure with the engine's text, and the thrown object's description where there is one."""
+    unknown = {"error": "Thrown", "name": "", "message": "", "stack": ""}
+    return json.dumps({**unknown, **(described or {}), "kind": "failed", "report": report[:_MAX_REPORT_CHARACTERS]})

@@ -6,7 +6,7 @@
   const bridge = this;
   const global = globalThis;
 
-  const { apply, construct, ownKeys } = Reflect;
+  const { apply, construct, ownKeys, defineProperty: tryDefineProperty } = Reflect;
   const { defineProperty, setPrototypeOf, getOwnPropertyDescriptor } = Object;
   const { parse, stringify } = JSON;
   const { isArray } = Array;
@@ -22,6 +22,8 @@
   const mapSet = uncurry(WeakMap.prototype.set);
   const instanceOf = uncurry(Function.prototype[Symbol.hasInstance]);
   const text = String;
+  const { toPrimitive } = Symbol;
+  const objectPrototype = Object.prototype;
   const RealDate = Date;
   const RealError = Error;
   const RealEvalError = EvalError;
@@ -388,12 +390,23 @@
     }
     if (message === undefined) message = printable(error);
     return `{"kind":"failed","error":"${kind}","name":${stringify(slice(name, 0, 256))},` +
-      `"message":${stringify(slice(message, 0, 8192))},"stack":${stringify(slice(stack, 0, 16384))}}`;
+      `"message":${stringify(slice(message, 0, 8192))},"stack":${stringify(slice(stack, 0, 16384))},"report":""}`;
   }
 
   function returned(value) {
     const json = value === undefined ? 'null' : serialise(value, 'the return value');
     outcome = `{"kind":"returned","output":${json}}`;
+  }
+
+  // The engine turns the thrown value into a string for its report: an object is described then.
+  function describeWhenReported() {
+    tryDefineProperty(objectPrototype, toPrimitive, {
+      __proto__: null,
+      value() {
+        outcome = failed(this);
+        return '';
+      },
+    });
   }
 
   async function settle(promise) {
@@ -419,25 +432,26 @@
       return state === undefined ? undefined : stringify(state);
     },
 
-    // `this` is the entry function.
+    // `this` is the entry function. What it throws is not caught, because the engine's report knows the place of any
+    // thrown value, and a catch would lose it.
     execute() {
+      let done = false;
       try {
         const input = job.input === null ? undefined : parse(job.input);
         const value = apply(this, undefined, [input]);
         const awaitable = typeof value === 'object' && value !== null && typeof value.then === 'function';
         if (awaitable) settle(value);
         else returned(value);
-      } catch (error) {
-        outcome = failed(error);
+        done = true;
+      } finally {
+        if (!done) describeWhenReported();
       }
-      return outcome;
     },
 
-    // Called once the microtasks are drained: nothing else can settle the promise then.
+    // Called once the microtasks are drained: nothing else can settle a promise then.
     settle() {
-      return outcome === undefined
-        ? '{"kind":"failed","error":"Deadlock","name":"Deadlock","message":"the script waits for a promise that nothing can settle","stack":""}'
-        : outcome;
+      return outcome;
     },
   };
 })
+//# sourceURL=prelude.js

@@ -9,7 +9,8 @@ A message is an object with a ``kind``; a reader refuses kinds that it does not 
                           call    {name, stack, arguments}      the script is blocked until answer or throw
                           log     {level, text}
                           returned {output}
-                          failed  {error, name, message, stack}, or {error, report} with the engine's own text
+                          failed  {error, name, message, stack, report}; report is the engine's own text, if any,
+                                  and then name is empty where only that text is known
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 HEADER = struct.Struct(">I")
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 SCRIPT_NAME = "workflow.js"
+PRELUDE_NAME = "prelude.js"
 
 
 class ProtocolError(Exception):

@@ -4,7 +4,7 @@ It is asked over a SOCK_SEQPACKET socket, one JSON object in each packet:
 
     {"fork": id} with two descriptors: the sandbox's socket, and where its standard error goes
     {"kill": id}
-    -> {"started": pid}, {"forked": id, "pid": pid}, {"exited": id, "code": exit code, or -signal}
+    -> {"started": pid}, {"forked": id, "pid": pid}, {"exited": id, "code": exit code or -signal, "peak_bytes": n}
 
 It ends, and all sandbox processes with it, when the executor's end is closed.
 """
@@ -94,11 +94,12 @@ class Zygote:
 
     def _reap(self) -> None:
         while self._children:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
             if pid == 0:
                 return
             identity = self._children.pop(pid)
-            self._report({"exited": identity, "code": os.waitstatus_to_exitcode(status)})
+            code = os.waitstatus_to_exitcode(status)
+            self._report({"exited": identity, "code": code, "peak_bytes": usage.ru_maxrss * 1024})
 
     def _report(self, message: dict[str, Any]) -> None:
         try:
