@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import json
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-import nats
 import nats.errors
-import nats.js.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js import JetStreamContext
 
 from workflow_operator.history.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
 Callback = Callable[[], Awaitable[None]]
+
+_NO_RESPONDERS = "503"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +51,15 @@ class Connection:
     def __init__(self, options: ConnectionOptions) -> None:
         self._options = options
         self._client = Client()
-        self._js = JetStreamContext(self._client)
         self._on_reconnect: list[Callback] = []
+        self._replies: dict[str, asyncio.Future[Msg]] = {}
+        self._reply_numbers = itertools.count()
+        self._reply_prefix = ""
         self._inboxes: set[Inbox] = set()
         self._last_error: Exception | None = None
 
     @classmethod
-    async def open(cls, options: ConnectionOptions) -> Connection:
+    async def open(cls, options: ConnectionOptions) -> Self:
         """Connect.
 
         Raises:
@@ -66,6 +69,8 @@ class Connection:
         try:
             async with asyncio.timeout(options.connect_timeout_seconds):
                 await self._client.connect(**self._arguments())
+                self._reply_prefix = self._client.new_inbox()
+                await self._client.subscribe(f"{self._reply_prefix}.*", cb=self._reply)
         except (TimeoutError, OSError, nats.errors.Error) as error:
             await self._client.close()
             raise Unavailable(
@@ -103,10 +108,6 @@ class Connection:
         return arguments
 
     @property
-    def js(self) -> JetStreamContext:
-        return self._js
-
-    @property
     def connected(self) -> bool:
         """Whether a server can be talked to now."""
         return self._client.is_connected
@@ -135,13 +136,34 @@ class Connection:
     async def request(
         self, subject: str, data: bytes = b"", *, headers: dict[str, str] | None = None, timeout: float = 5.0
     ) -> Msg:
-        """Send, and wait for the answer.
+        """Send, and wait for the answer; not longer than the connection lasts.
 
         Raises:
             Unavailable: no answer; the request may or may not have had its effect.
         """
-        with _unavailable(subject):
-            return await self._client.request(subject, data, timeout=timeout, headers=headers)
+        token = str(next(self._reply_numbers))
+        future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        self._replies[token] = future
+        try:
+            with _unavailable(subject):
+                await self._client.publish(subject, data, reply=f"{self._reply_prefix}.{token}", headers=headers)
+                async with asyncio.timeout(timeout):
+                    message = await future
+        finally:
+            del self._replies[token]
+        if message.headers is not None and message.headers.get("Status") == _NO_RESPONDERS:
+            raise Unavailable(f"NATS {subject}: nobody answers; JetStream is off, starting, or lacks this stream")
+        return message
+
+    async def api(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Call the JetStream API; an answer with ``error`` is returned like any other.
+
+        Raises:
+            Unavailable: no answer.
+        """
+        answer = await self.request(f"$JS.API.{path}", json.dumps(body).encode(), timeout=10.0)
+        decoded: dict[str, Any] = json.loads(answer.data)
+        return decoded
 
     @asynccontextmanager
     async def inbox(self) -> AsyncIterator[Inbox]:
@@ -160,8 +182,21 @@ class Connection:
             yield inbox
         finally:
             self._inboxes.discard(inbox)
-            if not self._client.is_closed:
+            with suppress(nats.errors.Error, OSError):
                 await subscription.unsubscribe()
+
+    async def _reply(self, message: Msg) -> None:
+        future = self._replies.get(message.subject.rsplit(".", 1)[1])
+        if future is not None and not future.done():
+            future.set_result(message)
+
+    def _lose(self) -> None:
+        """Nothing that was asked will be answered any more: tell everybody who waits."""
+        for inbox in self._inboxes:
+            inbox.lose()
+        for future in self._replies.values():
+            if not future.done():
+                future.set_exception(Unavailable("NATS: disconnected before the answer"))
 
     async def _error(self, error: Exception) -> None:
         # A refused permission shows up here only; its request merely times out.
@@ -170,8 +205,7 @@ class Connection:
 
     async def _disconnected(self) -> None:
         logger.warning("NATS: disconnected")
-        for inbox in self._inboxes:
-            inbox.lose()
+        self._lose()
 
     async def _reconnected(self) -> None:
         logger.info("NATS: reconnected")
@@ -183,8 +217,7 @@ class Connection:
 
     async def _closed(self) -> None:
         logger.info("NATS: closed")
-        for inbox in self._inboxes:
-            inbox.lose()
+        self._lose()
 
 
 class Inbox:
@@ -224,20 +257,10 @@ class Inbox:
         return [message for message in left if message is not None]
 
 
-class _unavailable:  # noqa: N801 - reads as a statement
+@contextmanager
+def _unavailable(subject: str) -> Iterator[None]:
     """Turn what the client raises when nothing answers into Unavailable."""
-
-    def __init__(self, subject: str) -> None:
-        self._subject = subject
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, nats.errors.Error | OSError | TimeoutError):
-            raise Unavailable(f"NATS {self._subject}: {error or repr(error)}") from error
-
-
-def unavailable(subject: str) -> _unavailable:
-    """``with unavailable("what"): await js.call()``: see :class:`_unavailable`."""
-    return _unavailable(subject)
+    try:
+        yield
+    except (nats.errors.Error, OSError, TimeoutError) as error:
+        raise Unavailable(f"NATS {subject}: {error or repr(error)}") from error

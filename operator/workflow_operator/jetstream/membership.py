@@ -10,6 +10,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 
 from workflow_operator.history.errors import InvalidInput, Unavailable
+from workflow_operator.jetstream.answers import read_answer
 from workflow_operator.jetstream.connection import Connection
 from workflow_operator.jetstream.reads import direct_batch
 from workflow_operator.jetstream.topology import MEMBERS, member_subject
@@ -114,7 +115,9 @@ class Membership:
 
     async def _put(self, headers: dict[str, str]) -> None:
         subject = member_subject(self._group, self._member)
-        await self._connection.request(subject, headers=headers or None, timeout=REFRESH_SECONDS)
+        answer = await self._connection.request(subject, headers=headers or None, timeout=REFRESH_SECONDS)
+        if (result := read_answer(answer.data)).error:
+            raise Unavailable(f"member {self._group}/{self._member}: {result.description} ({result.error})")
 
     async def _run(self) -> None:
         while True:

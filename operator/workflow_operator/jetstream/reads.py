@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from nats.aio.msg import Msg
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from workflow_operator.history.errors import Unavailable
-from workflow_operator.jetstream.connection import Connection, unavailable
+from workflow_operator.jetstream.connection import Connection
 
 # A batch larger than this is answered in several parts, so that a reader never has more than this in flight.
 BATCH_BYTES = 8 * 1024 * 1024
 _ANSWER_SECONDS = 5.0
 _NO_MESSAGE = 10037
+_UNUSED_NANOSECONDS = 30_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,8 @@ async def leader_next(connection: Connection, stream: str, subject: str, *, afte
     Raises:
         Unavailable: no answer.
     """
-    body = json.dumps({"seq": after + 1, "next_by_subj": subject}).encode()
-    answer = json.loads((await connection.request(f"$JS.API.STREAM.MSG.GET.{stream}", body)).data)
+    request = {"seq": after + 1, "next_by_subj": subject}
+    answer = await connection.api(f"STREAM.MSG.GET.{stream}", request)
     if error := answer.get("error"):
         if error.get("err_code") == _NO_MESSAGE:
             return None
@@ -99,46 +99,48 @@ def parse_headers(raw: bytes) -> dict[str, str]:
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines) if name}
 
 
+async def create_reader(connection: Connection, stream: str, config: Mapping[str, Any]) -> tuple[str, int]:
+    """A throw-away consumer without acks; its name, and how many messages wait for it.
+
+    Raises:
+        Unavailable: no answer, or the server refused.
+    """
+    common = {"ack_policy": "none", "mem_storage": True, "num_replicas": 1, "inactive_threshold": _UNUSED_NANOSECONDS}
+    answer = await connection.api(f"CONSUMER.CREATE.{stream}", {"stream_name": stream, "config": {**common, **config}})
+    if error := answer.get("error"):
+        raise Unavailable(f"JetStream: {stream}: {error.get('description')}")
+    return answer["name"], answer["num_pending"]
+
+
 async def last_of_every(
     connection: Connection, stream: str, subject: str, *, headers_only: bool = False
 ) -> AsyncIterator[Msg]:
     """The last message of every subject that matches, as of now, in the order of the stream.
 
-    A throw-away consumer: a batch of direct gets is limited to 1024 subjects, and slower.
+    By a consumer: a direct get is limited to 1024 subjects, and slower.
 
     Raises:
         Unavailable: no answer, or part of it was lost.
     """
-    config = ConsumerConfig(
-        filter_subject=subject,
-        deliver_policy=DeliverPolicy.LAST_PER_SUBJECT,
-        ack_policy=AckPolicy.NONE,
-        headers_only=headers_only,
-        mem_storage=True,
-        num_replicas=1,
-        inactive_threshold=30.0,
-    )
-    with unavailable(stream):
-        info = await connection.js.add_consumer(stream, config)
-    left = info.num_pending or 0
+    config = {"filter_subject": subject, "deliver_policy": "last_per_subject", "headers_only": headers_only}
+    name, left = await create_reader(connection, stream, config)
     expected = 1
     async with connection.inbox() as inbox:
-        while left:
+        while left > 0:
             pulled = min(left, 1000)
             # no_wait: should fewer be left than counted, the server says so instead of waiting for more.
             body = json.dumps({"batch": pulled, "no_wait": True}).encode()
-            await connection.publish(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{info.name}", body, reply=inbox.subject)
+            await connection.publish(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}", body, reply=inbox.subject)
             for _ in range(pulled):
                 message = await inbox.next(_ANSWER_SECONDS)
                 status = status_of(message)
                 if status in (404, 408):
                     # Superseded or removed since they were counted.
-                    left = pulled
+                    left = 0
                     break
                 if status is not None or message.metadata.sequence.consumer != expected:
                     raise Unavailable(f"JetStream: {stream}: part of a listing was lost {description_of(message)}")
                 expected += 1
                 yield message
             left -= pulled
-    with unavailable(stream):
-        await connection.js.delete_consumer(stream, info.name)
+    await connection.api(f"CONSUMER.DELETE.{stream}.{name}", {})

@@ -261,7 +261,7 @@ _LIMITS = frozenset({"max_msgs", "max_bytes", "max_msgs_per_subject", "max_deliv
 async def _find(connection: Connection, declared: Declared) -> dict[str, Any] | None:
     kind = "STREAM" if declared.consumer is None else "CONSUMER"
     path = declared.stream if declared.consumer is None else f"{declared.stream}.{declared.consumer}"
-    answer = await _api(connection, f"{kind}.INFO.{path}", {})
+    answer = await connection.api(f"{kind}.INFO.{path}", {})
     if "error" in answer:
         if answer["error"]["code"] == 404:
             return None
@@ -273,15 +273,9 @@ async def _find(connection: Connection, declared: Declared) -> dict[str, Any] | 
 async def _create(connection: Connection, declared: Declared) -> str:
     """Create it; what the server said against it. That someone else was faster is no error."""
     if declared.consumer is None:
-        answer = await _api(connection, f"STREAM.CREATE.{declared.stream}", declared.config)
+        answer = await connection.api(f"STREAM.CREATE.{declared.stream}", declared.config)
     else:
         subject = f"CONSUMER.CREATE.{declared.stream}.{declared.consumer}.{declared.config['filter_subject']}"
         request = {"stream_name": declared.stream, "config": declared.config, "action": "create"}
-        answer = await _api(connection, subject, request)
+        answer = await connection.api(subject, request)
     return str(answer.get("error", {}).get("description", ""))
-
-
-async def _api(connection: Connection, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    answer = await connection.request(f"$JS.API.{path}", json.dumps(body).encode(), timeout=10.0)
-    decoded: dict[str, Any] = json.loads(answer.data)
-    return decoded

@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from nats.aio.msg import Msg
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from workflow_operator.history.errors import InvalidInput, Unavailable, UnknownFormat
 from workflow_operator.history.status import InstanceStatus, decode_status
 from workflow_operator.history.subjects import STATUS as STATUS_PREFIX
-from workflow_operator.jetstream.connection import Connection, unavailable
+from workflow_operator.jetstream.connection import Connection
 from workflow_operator.jetstream.pulling import pull
+from workflow_operator.jetstream.reads import create_reader
 from workflow_operator.jetstream.topology import STATUS
 
 logger = logging.getLogger(__name__)
@@ -76,24 +76,26 @@ class StatusWatcher:
             self.caught_up.set()
 
     async def _consume(self) -> _Consumer:
-        with unavailable(STATUS):
-            state = (await self._connection.js.stream_info(STATUS)).state
-            if state.last_seq < self._seen:
-                logger.warning("statuses: the stream ends at %d; beginning anew", state.last_seq)
-                self._seen = 0
-            if not self.caught_up.is_set():
-                # Of an emptied stream nothing is left to wait for.
-                self._target = state.last_seq if state.messages else 0
-            config = ConsumerConfig(
-                filter_subject=f"{STATUS_PREFIX}.*.*",
-                deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-                opt_start_seq=self._seen + 1,
-                ack_policy=AckPolicy.NONE,
-                mem_storage=True,
-                num_replicas=1,
-                inactive_threshold=30.0,
-            )
-            return _Consumer((await self._connection.js.add_consumer(STATUS, config)).name)
+        info = await self._connection.api(f"STREAM.INFO.{STATUS}", {})
+        if "error" in info:
+            raise Unavailable(f"JetStream: {STATUS}: {info['error'].get('description')}")
+        state = info["state"]
+        if state["last_seq"] < self._seen:
+            logger.warning("statuses: the stream ends at %d; beginning anew", state["last_seq"])
+            self._seen = 0
+        if not self.caught_up.is_set():
+            # Of an emptied stream nothing is left to wait for.
+            self._target = state["last_seq"] if state["messages"] else 0
+        name, _ = await create_reader(
+            self._connection,
+            STATUS,
+            {
+                "filter_subject": f"{STATUS_PREFIX}.*.*",
+                "deliver_policy": "by_start_sequence",
+                "opt_start_seq": self._seen + 1,
+            },
+        )
+        return _Consumer(name)
 
 
 def _decode(message: Msg) -> InstanceStatus | None:

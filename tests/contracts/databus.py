@@ -1,0 +1,140 @@
+"""What every DataBus keeps to. A test class inherits the suite and provides the fixture ``data_bus``."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.fakes.records import event, new_key, status
+
+from workflow_operator.history import DataBus, EventType, InstanceKey, StatusValue
+from workflow_operator.history.errors import Conflict, PayloadTooLarge
+
+
+class DataBusContract:
+    async def test_appends_and_reads_back_in_order(self, data_bus: DataBus) -> None:
+        key, other = new_key(), new_key()
+        started = await data_bus.push_instance_event(event(key, input={"a": [1, None]}, script="x"), 0)
+        await data_bus.push_instance_event(event(other), 0)
+        moved = await data_bus.push_instance_event(event(key, EventType.TRANSITION), started.sequence)
+
+        assert await data_bus.query_history(key) == [started, moved]
+        assert (started.previous, moved.previous) == (0, started.sequence)
+        assert moved.sequence > started.sequence > 0
+
+    async def test_reads_only_what_follows(self, data_bus: DataBus) -> None:
+        key = new_key()
+        first = await data_bus.push_instance_event(event(key), 0)
+        second = await data_bus.push_instance_event(event(key, EventType.TRANSITION), first.sequence)
+
+        assert await data_bus.query_history(key, after=first.sequence) == [second]
+        assert await data_bus.query_history(key, after=second.sequence) == []
+
+    async def test_a_history_that_nobody_began_is_empty(self, data_bus: DataBus) -> None:
+        assert await data_bus.query_history(new_key()) == []
+
+    async def test_a_long_history_is_whole(self, data_bus: DataBus) -> None:
+        key = new_key()
+        last = (await data_bus.push_instance_event(event(key), 0)).sequence
+        pushed = [last]
+        for _ in range(600):
+            last = (await data_bus.push_instance_event(event(key, EventType.TRANSITION), last)).sequence
+            pushed.append(last)
+
+        assert [each.sequence for each in await data_bus.query_history(key)] == pushed
+
+    async def test_tells_an_absent_field_from_null(self, data_bus: DataBus) -> None:
+        key = new_key()
+        await data_bus.push_instance_event(event(key, input=None), 0)
+
+        (stored,) = await data_bus.query_history(key)
+
+        assert stored.has("input")
+        assert not stored.has("memory")
+
+    @pytest.mark.parametrize("wrong", [0, 10**6], ids=["behind", "ahead"])
+    async def test_refuses_another_expected_sequence(self, data_bus: DataBus, wrong: int) -> None:
+        key = new_key()
+        started = await data_bus.push_instance_event(event(key), 0)
+
+        with pytest.raises(Conflict, match=str(key)):
+            await data_bus.push_instance_event(event(key, EventType.TRANSITION), wrong)
+        assert await data_bus.query_history(key) == [started]
+
+    async def test_the_same_append_twice_is_one_event(self, data_bus: DataBus) -> None:
+        key = new_key()
+        mine = event(key)
+        first = await data_bus.push_instance_event(mine, 0)
+        await data_bus.push_instance_event(event(key, EventType.CANCEL_REQUESTED), first.sequence)
+
+        assert await data_bus.push_instance_event(mine, 0) == first
+        assert len(await data_bus.query_history(key)) == 2
+
+    async def test_one_of_many_concurrent_appends_wins(self, data_bus: DataBus) -> None:
+        key = new_key()
+        last = (await data_bus.push_instance_event(event(key), 0)).sequence
+        for _ in range(20):
+            outcomes = await asyncio.gather(
+                *(data_bus.push_instance_event(event(key, EventType.TRANSITION), last) for _ in range(50)),
+                return_exceptions=True,
+            )
+            won = [each for each in outcomes if not isinstance(each, BaseException)]
+            assert [type(each) for each in outcomes if isinstance(each, BaseException)] == [Conflict] * 49
+            last = won[0].sequence
+
+        history = await data_bus.query_history(key)
+        assert len(history) == 21
+        assert [each.previous for each in history[1:]] == [each.sequence for each in history[:-1]]
+
+    async def test_refuses_a_payload_that_is_too_large_and_goes_on(self, data_bus: DataBus) -> None:
+        key = new_key()
+        with pytest.raises(PayloadTooLarge):
+            await data_bus.push_instance_event(event(key, script="x" * 2**20), 0)
+        with pytest.raises(PayloadTooLarge):
+            await data_bus.write_status(status(key, script="x" * 2**20))
+
+        assert (await data_bus.push_instance_event(event(key), 0)).sequence > 0
+
+    async def test_a_status_is_written_over_the_one_named(self, data_bus: DataBus) -> None:
+        key = new_key()
+        first = await data_bus.write_status(status(key))
+        second = await data_bus.write_status(status(key, sequence=first, status=StatusValue.COMPLETE))
+
+        (stored,) = await data_bus.query_instance_status(key.namespace, key.instance_id)
+        assert (stored.sequence, stored.status) == (second, StatusValue.COMPLETE)
+        for outdated in (0, first):
+            with pytest.raises(Conflict, match=str(key)):
+                await data_bus.write_status(status(key, sequence=outdated))
+
+    async def test_statuses_are_filtered(self, data_bus: DataBus) -> None:
+        one, two = new_key("team-a"), new_key("team-a")
+        three = InstanceKey("team-b", one.instance_id)
+        for key in (one, two, three):
+            await data_bus.write_status(status(key))
+
+        async def keys(*filters: object) -> set[InstanceKey]:
+            return {each.key for each in await data_bus.query_instance_status(*filters)}  # type: ignore[arg-type]
+
+        assert await keys() == {one, two, three}
+        assert await keys("team-a") == {one, two}
+        assert await keys(None, one.instance_id) == {one, three}
+        assert await keys("team-b", one.instance_id) == {three}
+        assert await keys("team") == set()
+
+    async def test_statuses_of_many_keys(self, data_bus: DataBus) -> None:
+        written = [status(new_key()) for _ in range(2100)]
+        sequences = await asyncio.gather(*map(data_bus.write_status, written))
+
+        found = await data_bus.query_statuses([*(each.key for each in written), written[0].key, new_key()])
+
+        assert {key: each.sequence for key, each in found.items()} == {
+            each.key: sequence for each, sequence in zip(written, sequences, strict=True)
+        }
+        assert await data_bus.query_statuses([]) == {}
+
+    async def test_large_statuses_of_many_keys(self, data_bus: DataBus) -> None:
+        written = [status(new_key(), script="x" * 400_000) for _ in range(50)]
+        for each in written:
+            await data_bus.write_status(each)
+
+        assert set(await data_bus.query_statuses([each.key for each in written])) == {each.key for each in written}

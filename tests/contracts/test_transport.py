@@ -1,0 +1,49 @@
+"""The real transport and its twin in memory keep to the same contracts."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from tests.contracts.databus import DataBusContract
+from tests.contracts.workqueue import WorkQueueContract
+from tests.fakes.memory import MemoryDataBus, MemoryWorkQueue
+
+from workflow_operator.history import DataBus, WorkQueue
+from workflow_operator.jetstream.bus import JetStreamDataBus
+from workflow_operator.jetstream.queue import JetStreamWorkQueue
+
+
+class TestMemoryDataBus(DataBusContract):
+    @pytest.fixture
+    def data_bus(self) -> DataBus:
+        return MemoryDataBus()
+
+
+@pytest.mark.integration
+class TestJetStreamDataBus(DataBusContract):
+    @pytest.fixture
+    def data_bus(self, bus: JetStreamDataBus) -> DataBus:
+        return bus
+
+
+class _WallClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class TestMemoryWorkQueue(WorkQueueContract):
+    @pytest.fixture
+    def work_queue(self) -> WorkQueue:
+        return MemoryWorkQueue(_WallClock(), ack_wait=timedelta(seconds=1))
+
+
+@pytest.mark.integration
+class TestJetStreamWorkQueue(WorkQueueContract):
+    @pytest.fixture
+    def work_queue(self, queue: JetStreamWorkQueue) -> WorkQueue:
+        return queue

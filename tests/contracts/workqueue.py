@@ -1,0 +1,119 @@
+"""What every WorkQueue keeps to. A test class inherits the suite and provides the fixture ``work_queue``.
+
+Its ack wait is one second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from tests.fakes.records import new_key
+
+from workflow_operator.history import WorkQueue
+
+SOON = 10.0
+
+
+def in_seconds(seconds: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+class WorkQueueContract:
+    async def test_delivers_what_was_queued(self, work_queue: WorkQueue) -> None:
+        keys = {new_key() for _ in range(5)}
+        for key in keys:
+            assert await work_queue.enqueue(key)
+
+        taken = await work_queue.pull(10, SOON)
+
+        assert {each.key for each in taken} == keys
+        assert {each.attempt for each in taken} == {1}
+
+    async def test_takes_no_more_than_the_limit(self, work_queue: WorkQueue) -> None:
+        for _ in range(5):
+            await work_queue.enqueue(new_key())
+
+        assert [len(await work_queue.pull(3, SOON)), len(await work_queue.pull(3, SOON))] == [3, 2]
+
+    async def test_is_empty_after_the_timeout(self, work_queue: WorkQueue) -> None:
+        assert await work_queue.pull(3, 0.05) == []
+
+    async def test_a_waiting_pull_gets_what_comes(self, work_queue: WorkQueue) -> None:
+        pulling = asyncio.create_task(work_queue.pull(3, SOON))
+        key = new_key()
+        await work_queue.enqueue(key)
+
+        assert [each.key for each in await pulling] == [key]
+
+    async def test_an_instance_is_queued_once_until_it_is_acked(self, work_queue: WorkQueue) -> None:
+        key = new_key()
+        assert [await work_queue.enqueue(key), await work_queue.enqueue(key)] == [True, False]
+        (held,) = await work_queue.pull(3, SOON)
+        assert not await work_queue.enqueue(key)
+        await held.ack()
+        assert await work_queue.enqueue(key)
+
+    async def test_a_silent_holder_loses_it_to_the_next(self, work_queue: WorkQueue) -> None:
+        await work_queue.enqueue(new_key())
+        (first,) = await work_queue.pull(3, SOON)
+        (second,) = await work_queue.pull(3, SOON)
+
+        assert (second.key, second.attempt) == (first.key, 2)
+
+    async def test_a_holder_that_extends_keeps_it(self, work_queue: WorkQueue) -> None:
+        await work_queue.enqueue(new_key())
+        (held,) = await work_queue.pull(3, SOON)
+        for _ in range(4):
+            assert await work_queue.pull(3, 0.5) == []
+            await held.extend()
+
+    async def test_gives_it_back_after_the_delay(self, work_queue: WorkQueue) -> None:
+        key = new_key()
+        await work_queue.enqueue(key)
+        (held,) = await work_queue.pull(3, SOON)
+        await held.retry(0.3)
+
+        assert await work_queue.pull(3, 0.1) == []
+        assert not await work_queue.enqueue(key)
+        (again,) = await work_queue.pull(3, SOON)
+        assert (again.key, again.attempt) == (key, 2)
+
+    async def test_a_timer_queues_it_at_its_time(self, work_queue: WorkQueue) -> None:
+        key = new_key()
+        at = in_seconds(1.0)
+        await work_queue.enqueue_at(key, at, 7)
+
+        (taken,) = await work_queue.pull(3, SOON)
+
+        assert (taken.key, taken.attempt) == (key, 1)
+        assert datetime.now(UTC) >= at
+        await taken.ack()
+        assert await work_queue.pull(3, 0.5) == []
+
+    async def test_a_timer_of_the_past_fires_at_once(self, work_queue: WorkQueue) -> None:
+        key = new_key()
+        await work_queue.enqueue_at(key, in_seconds(-3600), 7)
+
+        assert [each.key for each in await work_queue.pull(3, SOON)] == [key]
+
+    async def test_a_timer_set_twice_fires_once(self, work_queue: WorkQueue) -> None:
+        key = new_key()
+        at = in_seconds(0.5)
+        await work_queue.enqueue_at(key, at, 7)
+        await work_queue.enqueue_at(key, at, 7)
+
+        (taken,) = await work_queue.pull(3, SOON)
+        await taken.ack()
+
+        assert await work_queue.pull(3, 0.7) == []
+
+    async def test_a_timer_waits_for_the_holder_to_be_done(self, work_queue: WorkQueue) -> None:
+        key = new_key()
+        await work_queue.enqueue(key)
+        (held,) = await work_queue.pull(3, SOON)
+        await work_queue.enqueue_at(key, in_seconds(-1), 7)
+
+        assert await work_queue.pull(3, 0.5) == []
+        await held.ack()
+        assert [(each.key, each.attempt) for each in await work_queue.pull(3, SOON)] == [(key, 1)]

@@ -1,0 +1,176 @@
+"""The transport in memory: what the contract tests ask of the real one, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+from workflow_operator.history import (
+    Delivery,
+    InstanceEvent,
+    InstanceKey,
+    InstanceStatus,
+    decode_event,
+    decode_status,
+    encode_event,
+    encode_status,
+)
+from workflow_operator.history.errors import Conflict, PayloadTooLarge
+
+
+class Clock(Protocol):
+    def now(self) -> datetime: ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class MemoryDataBus:
+    """Implements DataBus. Keeps what is written as bytes, as the real one does."""
+
+    def __init__(self, *, max_payload: int = 1024 * 1024) -> None:
+        self._max_payload = max_payload
+        self._events: dict[InstanceKey, list[tuple[int, int, bytes]]] = {}
+        self._last_event = 0
+        self._statuses: dict[InstanceKey, tuple[int, bytes]] = {}
+        self._last_status = 0
+
+    async def push_instance_event(self, event: InstanceEvent, expected: int) -> InstanceEvent:
+        data = self._checked(encode_event(event))
+        history = await self.query_history(event.key)
+        for stored in history:
+            if stored.event_id == event.event_id and stored.previous == expected:
+                return event.model_copy(update={"sequence": stored.sequence, "previous": expected})
+        last = history[-1].sequence if history else 0
+        if last != expected:
+            raise Conflict(f"instance {event.key}: expected sequence {expected} to be the last, found {last}")
+        self._last_event += 1
+        self._events.setdefault(event.key, []).append((self._last_event, expected, data))
+        return event.model_copy(update={"sequence": self._last_event, "previous": expected})
+
+    async def query_history(self, key: InstanceKey, *, after: int = 0) -> list[InstanceEvent]:
+        return [
+            decode_event(data, sequence=sequence, previous=previous)
+            for sequence, previous, data in self._events.get(key, [])
+            if sequence > after
+        ]
+
+    async def query_instance_status(
+        self, namespace: str | None = None, instance_id: UUID | None = None
+    ) -> list[InstanceStatus]:
+        found = await self.query_statuses(list(self._statuses))
+        return [
+            status
+            for key, status in found.items()
+            if namespace in (None, key.namespace) and instance_id in (None, key.instance_id)
+        ]
+
+    async def query_statuses(self, keys: Sequence[InstanceKey]) -> dict[InstanceKey, InstanceStatus]:
+        stored = {key: self._statuses[key] for key in keys if key in self._statuses}
+        return {key: decode_status(data, sequence=sequence) for key, (sequence, data) in stored.items()}
+
+    async def write_status(self, status: InstanceStatus) -> int:
+        data = self._checked(encode_status(status))
+        last, _ = self._statuses.get(status.key, (0, b""))
+        if last != status.sequence:
+            raise Conflict(f"status of instance {status.key}: expected sequence {status.sequence}, found {last}")
+        self._last_status += 1
+        self._statuses[status.key] = (self._last_status, data)
+        return self._last_status
+
+    def _checked(self, data: bytes) -> bytes:
+        if len(data) > self._max_payload:
+            raise PayloadTooLarge(f"{len(data)} bytes; at most {self._max_payload}")
+        return data
+
+
+@dataclass
+class _Entry:
+    """A queued instance. Whoever pulls it after ``visible_at`` holds it, by a ``holder`` number of their own."""
+
+    visible_at: datetime
+    attempt: int = 0
+
+
+@dataclass
+class MemoryWorkQueue:
+    """Implements WorkQueue on the clock given."""
+
+    clock: Clock
+    ack_wait: timedelta = timedelta(seconds=6)
+    entries: dict[InstanceKey, _Entry] = field(default_factory=dict)
+    timers: dict[tuple[InstanceKey, int], datetime] = field(default_factory=dict)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def enqueue(self, key: InstanceKey) -> bool:
+        if key in self.entries:
+            return False
+        self.entries[key] = _Entry(self.clock.now())
+        self._changed.set()
+        return True
+
+    async def enqueue_at(self, key: InstanceKey, at: datetime, cause: int) -> None:
+        self.timers[key, cause] = at
+        self._changed.set()
+
+    async def pull(self, limit: int, timeout_seconds: float) -> list[Delivery]:
+        deadline = self.clock.now() + timedelta(seconds=timeout_seconds)
+        while not (taken := self._take(limit)) and (now := self.clock.now()) < deadline:
+            await self._change((min([deadline, *self._next_changes(now)]) - now).total_seconds())
+        return taken
+
+    async def _change(self, timeout_seconds: float) -> None:
+        self._changed.clear()
+        waits = [
+            asyncio.ensure_future(self._changed.wait()),
+            asyncio.ensure_future(self.clock.sleep(timeout_seconds)),
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    def _next_changes(self, now: datetime) -> list[datetime]:
+        times = [entry.visible_at for entry in self.entries.values()] + list(self.timers.values())
+        return [time for time in times if time > now]
+
+    def _take(self, limit: int) -> list[Delivery]:
+        now = self.clock.now()
+        for timer, at in list(self.timers.items()):
+            if at <= now and timer[0] not in self.entries:
+                del self.timers[timer]
+                self.entries[timer[0]] = _Entry(at)
+        ready = [(key, entry) for key, entry in self.entries.items() if entry.visible_at <= now][:limit]
+        for _, entry in ready:
+            entry.visible_at = now + self.ack_wait
+            entry.attempt += 1
+        return [_MemoryDelivery(self, key, entry, entry.attempt) for key, entry in ready]
+
+    def changed(self) -> None:
+        self._changed.set()
+
+
+@dataclass
+class _MemoryDelivery:
+    """As on the server, a holder that lost the message still removes it with its ack, and extends for the new one."""
+
+    queue: MemoryWorkQueue
+    key: InstanceKey
+    entry: _Entry
+    attempt: int
+
+    async def extend(self) -> None:
+        self.entry.visible_at = self.queue.clock.now() + self.queue.ack_wait
+
+    async def ack(self) -> None:
+        if self.queue.entries.get(self.key) is self.entry:
+            del self.queue.entries[self.key]
+            self.queue.changed()
+
+    async def retry(self, delay_seconds: float) -> None:
+        self.entry.visible_at = self.queue.clock.now() + timedelta(seconds=delay_seconds)
+        self.queue.changed()

@@ -1,0 +1,28 @@
+"""Waiting for a condition, never for a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def eventually(condition: Callable[[], Awaitable[T]] | Callable[[], T], *, deadline_seconds: float = 10.0) -> T:
+    """The first true value of ``condition``.
+
+    Raises:
+        AssertionError: still false at the deadline; names the last value.
+    """
+    value: T | None = None
+    try:
+        async with asyncio.timeout(deadline_seconds):
+            while True:
+                result = condition()
+                value = await result if isinstance(result, Awaitable) else result
+                if value:
+                    return value
+                await asyncio.sleep(0.01)
+    except TimeoutError as error:
+        raise AssertionError(f"not within {deadline_seconds} s; last value: {value!r}") from error
