@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
-from typing import TypeVar
 
 from workflow_operator.history import DataBus, InstanceKey, InstanceStatus, Origin
 from workflow_operator.history.errors import Conflict, InvalidInput, NotFound, Retryable
@@ -19,7 +19,6 @@ from workflow_operator.reconcile.timing import Seen, seen_now, write_at
 from workflow_operator.resources.run import WorkflowRun, to_wire
 
 logger = logging.getLogger(__name__)
-T = TypeVar("T")
 
 _START_CHECK_SECONDS = 5.0
 _PROBLEM_SECONDS = 5.0
@@ -131,6 +130,7 @@ class Reconciler:
         if due > now:
             self._queue.add_after(key, (due - now).total_seconds())
             return
+        self._seen[key] = replace(seen, written=now)
         await self._write(key, run, to_wire(desired))
 
     async def _instance(self, key: InstanceKey) -> InstanceStatus | None:
@@ -165,7 +165,6 @@ class Reconciler:
         except (Conflict, NotFound):
             await self._look_again(key, run)
             return
-        self._seen[key] = Seen(self._seen[key].phase, self._seen[key].since, self._now())
         self.object_changed(written)
 
     async def _look_again(self, key: InstanceKey, run: WorkflowRun) -> None:
