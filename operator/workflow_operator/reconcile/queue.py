@@ -7,7 +7,8 @@ The semantics are those of client-go's util/workqueue.
 from __future__ import annotations
 
 import asyncio
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
 
 Key = TypeVar("Key")
 
@@ -20,8 +21,19 @@ def backoff_seconds(failures: int) -> float:
     return min(_LAST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 30))
 
 
+class LoopClock(Protocol):
+    """What the queue needs of an event loop."""
+
+    def time(self) -> float: ...
+
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle: ...
+
+
 class KeyQueue(Generic[Key]):
-    def __init__(self) -> None:
+    """The queue; ``clock`` is the event loop."""
+
+    def __init__(self, clock: LoopClock) -> None:
+        self._clock = clock
         self._ready: asyncio.Queue[Key] = asyncio.Queue()
         self._queued: set[Key] = set()
         self._working: set[Key] = set()
@@ -43,14 +55,14 @@ class KeyQueue(Generic[Key]):
 
     def add_after(self, key: Key, seconds: float) -> None:
         """Queue the key after that time, unless it is to come sooner."""
-        loop = asyncio.get_running_loop()
         timer = self._timers.get(key)
-        if timer is None or timer.when() > loop.time() + seconds:
+        if timer is None or timer.when() > self._clock.time() + seconds:
             self._drop_timer(key)
-            self._timers[key] = loop.call_later(seconds, self.add, key)
+            self._timers[key] = self._clock.call_later(seconds, self.add, key)
 
     def retry(self, key: Key, at_least_seconds: float = 0.0) -> None:
-        """Queue the key after a failure, with back-off."""
+        """Queue the key after a failure, with back-off, and not sooner."""
+        self._drop_timer(key)
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         self.add_after(key, max(at_least_seconds, backoff_seconds(failures)))
 

@@ -49,7 +49,7 @@ class Reconciler:
         self._shares = shares
         self._cluster_id = cluster_id
         self._now = now
-        self._queue: KeyQueue[InstanceKey] = KeyQueue()
+        self._queue: KeyQueue[InstanceKey] = KeyQueue(asyncio.get_running_loop())
         self._store = ObjectStore()
         self._latest: dict[InstanceKey, InstanceStatus] = {}
         self._seen: dict[InstanceKey, Seen] = {}

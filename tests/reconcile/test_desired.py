@@ -1,0 +1,134 @@
+"""The whole status, from object and instance."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tests.fakes.cluster import MemoryCluster
+from tests.fakes.records import status as instance_status
+from workflow_operator.history import ErrorInfo, ExecutorRef, InstanceKey, InstanceStatus, StatusValue
+from workflow_operator.reconcile.desired import MAX_VALUE_BYTES, Problem, bounded, desired_status
+from workflow_operator.resources.run import RunStatus, WorkflowRun, to_wire
+
+UID = UUID("11111111-2222-4333-8444-555555555555")
+KEY = InstanceKey("default", UID)
+NOW = datetime(2026, 1, 1, 12, 0, 30, 123456, tzinfo=UTC)
+EXECUTOR = ExecutorRef(id="replica", epoch=0)
+
+
+def run(status: RunStatus | None = None) -> WorkflowRun:
+    parsed = WorkflowRun.model_validate(MemoryCluster().create("run", UID))
+    return parsed if status is None else parsed.model_copy(update={"status": status})
+
+
+def instance(**fields: Any) -> InstanceStatus:
+    return instance_status(KEY, 7, created_at=NOW - timedelta(seconds=20), **fields)
+
+
+def conditions(status: RunStatus) -> list[tuple[str, str]]:
+    return [(condition.type, condition.reason) for condition in status.conditions if condition.status == "True"]
+
+
+@pytest.mark.parametrize(
+    ("found", "problem", "phase", "expected"),
+    [
+        (None, None, "Pending", [("Reconciling", "Starting")]),
+        (None, Problem("ConfigMapNotFound", "no such"), "Pending", [("Reconciling", "ConfigMapNotFound")]),
+        (None, Problem("InvalidScript", "too long", stalled=True), "Pending", [("Stalled", "InvalidScript")]),
+        (instance(), None, "Pending", [("Reconciling", "Queued")]),
+        (instance(executor=EXECUTOR), None, "Running", [("Reconciling", "Executing")]),
+        (instance(executor=EXECUTOR, parked=True, wake_at=NOW), None, "Running", [("Reconciling", "Sleeping")]),
+        (instance(executor=EXECUTOR, cancel_requested=True), None, "Running", [("Reconciling", "Cancelling")]),
+        (
+            instance(status=StatusValue.COMPLETE, ended_at=NOW),
+            None,
+            "Complete",
+            [("Complete", "Succeeded"), ("Finished", "Succeeded")],
+        ),
+        (
+            instance(status=StatusValue.FAILED, ended_at=NOW, error=ErrorInfo(name="MemoryLimit", message="no")),
+            None,
+            "Failed",
+            [("Failed", "MemoryLimit"), ("Stalled", "MemoryLimit"), ("Finished", "MemoryLimit")],
+        ),
+        (
+            instance(status=StatusValue.FAILED, ended_at=NOW, error=ErrorInfo(name="my error!", message="no")),
+            None,
+            "Failed",
+            [("Failed", "Thrown"), ("Stalled", "Thrown"), ("Finished", "Thrown")],
+        ),
+        (
+            instance(status=StatusValue.CANCELLED, ended_at=NOW),
+            None,
+            "Cancelled",
+            [("Finished", "Cancelled")],
+        ),
+    ],
+)
+def test_phase_and_conditions(
+    found: InstanceStatus | None, problem: Problem | None, phase: str, expected: list[tuple[str, str]]
+) -> None:
+    desired = desired_status(run(), found, problem, NOW)
+    assert (desired.phase, conditions(desired)) == (phase, expected)
+    assert desired.observed_generation == 1
+
+
+def test_an_error_shows_its_place() -> None:
+    error = ErrorInfo(name="TypeError", message="x is not a function", line=3, column=5)
+    desired = desired_status(run(), instance(status=StatusValue.FAILED, ended_at=NOW, error=error), None, NOW)
+    assert desired.conditions[0].message == "TypeError: x is not a function (line 3, column 5)"
+    assert desired.error is not None
+    assert desired.error.model_dump() == error.model_dump()
+
+
+def test_all_that_the_instance_tells_is_mirrored() -> None:
+    found = instance(
+        status=StatusValue.COMPLETE, ended_at=NOW, steps=4, memory={"a": None}, output=[1, None], executor=EXECUTOR
+    )
+    assert to_wire(desired_status(run(), found, None, NOW)) | {"conditions": []} == {
+        "observedGeneration": 1,
+        "phase": "Complete",
+        "conditions": [],
+        "instanceID": str(UID),
+        "startTime": "2026-01-01T12:00:10Z",
+        "completionTime": "2026-01-01T12:00:30Z",
+        "steps": 4,
+        "memory": {"a": None},
+        "output": [1, None],
+        "historySequence": 7,
+    }
+
+
+@pytest.mark.parametrize(
+    "found", [None, instance(executor=EXECUTOR), instance(status=StatusValue.COMPLETE, ended_at=NOW)]
+)
+def test_a_status_that_was_written_is_the_desired_one_later_too(found: InstanceStatus | None) -> None:
+    first = desired_status(run(), found, None, NOW)
+    stored = RunStatus.model_validate(to_wire(first))
+    assert desired_status(run(stored), found, None, NOW + timedelta(hours=1)) == stored
+
+
+def test_large_values_are_replaced_by_where_to_read_them() -> None:
+    large = "x" * MAX_VALUE_BYTES
+    found = instance(status=StatusValue.COMPLETE, ended_at=NOW, output=large, memory=large)
+    desired = desired_status(run(), found, None, NOW)
+    assert desired.output == {
+        "truncated": True,
+        "bytes": MAX_VALUE_BYTES + 2,
+        "readWith": f"workflow-operator status default/{UID}",
+    }
+    assert desired.memory == desired.output
+
+
+def test_values_up_to_the_bound_stay() -> None:
+    value = "x" * (MAX_VALUE_BYTES - 2)
+    assert bounded(value, "x") == value
+
+
+def test_the_largest_status_stays_below_32_kib() -> None:
+    error = ErrorInfo(name="n" * 1000, message="m" * 100_000, line=1, column=1)
+    value = "x" * (MAX_VALUE_BYTES - 2)
+    found = instance(status=StatusValue.FAILED, ended_at=NOW, error=error, memory=value)
+    assert len(str(to_wire(desired_status(run(), found, None, NOW))).encode()) < 32 * 1024

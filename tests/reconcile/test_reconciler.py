@@ -1,0 +1,278 @@
+"""The reconciler against a cluster, a bus and an engine in memory."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tests.fakes.cluster import SCRIPT, MemoryCluster
+from tests.fakes.memory import MemoryDataBus
+from tests.fakes.records import status as instance_status
+from workflow_operator.history import ExecutorRef, InstanceKey, InstanceStatus, Origin, StatusValue
+from workflow_operator.history.errors import InvalidInput
+from workflow_operator.reconcile import OrphanSweeper, Reconciler
+
+UID = UUID("11111111-2222-4333-8444-555555555555")
+OTHER = UUID("99999999-2222-4333-8444-555555555555")
+KEY = InstanceKey("default", UID)
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+EXECUTOR = ExecutorRef(id="replica", epoch=0)
+
+
+class RecordingRunner:
+    """Implements Runner."""
+
+    def __init__(self) -> None:
+        self.executed: list[dict[str, Any]] = []
+        self.cancelled: list[InstanceKey] = []
+        self.refusal: Exception | None = None
+
+    async def execute(
+        self,
+        namespace: str,
+        script: str,
+        fn: str | None = None,
+        args: Any = None,
+        labels: Mapping[str, str] | None = None,
+        *,
+        instance_id: UUID | None = None,
+        origin: Origin | None = None,
+    ) -> UUID:
+        if self.refusal is not None:
+            raise self.refusal
+        assert instance_id is not None
+        self.executed.append({"namespace": namespace, "script": script, "fn": fn, "args": args, "origin": origin})
+        return instance_id
+
+    async def cancel(self, key: InstanceKey, reason: str) -> bool:
+        self.cancelled.append(key)
+        return True
+
+
+class Share:
+    def __init__(self) -> None:
+        self.mine = True
+
+    def owns(self, key: str) -> bool:
+        return self.mine
+
+
+class World:
+    def __init__(self) -> None:
+        self.cluster = MemoryCluster()
+        self.runner = RecordingRunner()
+        self.bus = MemoryDataBus()
+        self.share = Share()
+        self.now = NOW
+        self.reconciler = Reconciler(self.cluster, self.runner, self.bus, self.share, "this-cluster", lambda: self.now)
+
+    @property
+    def phases(self) -> list[str]:
+        return [written["phase"] for written in self.cluster.writes]
+
+    async def see(self, **spec: Any) -> None:
+        self.reconciler.object_changed(self.cluster.create("run", UID, **spec))
+        await self.reconciler.reconcile(KEY)
+
+    async def project(self, history_sequence: int, **fields: Any) -> None:
+        self.reconciler.status_changed(instance(history_sequence, **fields))
+        await self.reconciler.reconcile(KEY)
+
+
+def instance(history_sequence: int, **fields: Any) -> InstanceStatus:
+    return instance_status(KEY, history_sequence, created_at=NOW, **fields)
+
+
+@pytest.fixture
+async def world() -> World:
+    return World()
+
+
+async def test_a_new_run_is_started_as_its_own_instance(world: World) -> None:
+    await world.see(script=SCRIPT, entrypoint="go", input={"n": 1})
+    [started] = world.runner.executed
+    assert started == {
+        "namespace": "default",
+        "script": SCRIPT,
+        "fn": "go",
+        "args": {"n": 1},
+        "origin": Origin(cluster="this-cluster", name="run", generation=1),
+    }
+    assert world.phases == []
+
+
+async def test_a_run_that_ends_at_once_costs_one_write(world: World) -> None:
+    await world.see()
+    await world.project(2, executor=EXECUTOR)
+    await world.project(3, status=StatusValue.COMPLETE, ended_at=NOW)
+    await world.reconciler.reconcile(KEY)
+    assert world.phases == ["Complete"]
+
+
+async def test_a_short_run_costs_at_most_three(world: World) -> None:
+    await world.see()
+    for second in range(9):
+        world.now = NOW + timedelta(seconds=second)
+        await world.project(2 + second, executor=EXECUTOR, steps=second)
+    await world.project(20, status=StatusValue.COMPLETE, ended_at=NOW, steps=9)
+    assert world.phases == ["Running", "Complete"]
+
+
+async def test_a_long_run_is_written_every_ten_seconds(world: World) -> None:
+    await world.see()
+    for second in range(60):
+        world.now = NOW + timedelta(seconds=second)
+        await world.project(2 + second, executor=EXECUTOR, steps=second)
+    assert [written["steps"] for written in world.cluster.writes] == [2, 12, 22, 32, 42, 52]
+
+
+async def test_runs_of_others_are_left_to_them_until_the_shares_change(world: World) -> None:
+    world.share.mine = False
+    await world.see()
+    assert world.runner.executed == []
+    world.share.mine = True
+    world.reconciler.shares_changed()
+    await world.reconciler.reconcile(KEY)
+    assert len(world.runner.executed) == 1
+
+
+async def test_an_instance_that_ran_before_this_replica_started_is_mirrored(world: World) -> None:
+    await world.bus.write_status(instance(9, status=StatusValue.COMPLETE, ended_at=NOW))
+    await world.see()
+    assert (world.phases, world.runner.executed) == (["Complete"], [])
+
+
+async def test_a_finished_run_is_left_alone(world: World) -> None:
+    await world.see()
+    await world.project(3, status=StatusValue.COMPLETE, ended_at=NOW)
+    world.reconciler.object_changed(world.cluster.touch("run"))
+    await world.reconciler.reconcile(KEY)
+    assert (world.phases, len(world.runner.executed)) == (["Complete"], 1)
+
+
+async def test_a_deleted_run_is_cancelled_once(world: World) -> None:
+    await world.see()
+    world.reconciler.object_deleted(world.cluster.objects.pop(("default", "run")))
+    await world.reconciler.reconcile(KEY)
+    await world.reconciler.reconcile(KEY)
+    assert world.runner.cancelled == [KEY]
+
+
+async def test_deleting_a_finished_run_cancels_nothing(world: World) -> None:
+    await world.see()
+    await world.project(3, status=StatusValue.COMPLETE, ended_at=NOW)
+    world.reconciler.object_deleted(world.cluster.objects.pop(("default", "run")))
+    await world.reconciler.reconcile(KEY)
+    assert world.runner.cancelled == []
+
+
+async def test_a_write_over_a_changed_object_looks_again_and_lands(world: World) -> None:
+    await world.see()
+    world.cluster.touch("run")
+    await world.project(3, status=StatusValue.COMPLETE, ended_at=NOW)
+    assert world.phases == []
+    await world.reconciler.reconcile(KEY)
+    assert world.phases == ["Complete"]
+
+
+async def test_a_write_to_a_recreated_object_never_lands(world: World) -> None:
+    await world.see()
+    world.cluster.create("run", OTHER)
+    await world.project(3, status=StatusValue.COMPLETE, ended_at=NOW)
+    await world.reconciler.reconcile(KEY)
+    assert world.phases == []
+    assert world.runner.cancelled == [KEY], "the object of this instance is gone"
+
+
+async def test_a_missing_config_map_is_told_and_waited_for(world: World) -> None:
+    await world.see(scriptFrom={"configMapKeyRef": {"name": "scripts", "key": "main.js"}})
+    [written] = world.cluster.writes
+    assert written["phase"] == "Pending"
+    assert written["conditions"][0]["message"] == (
+        "ConfigMap default/scripts does not exist; the run starts when it appears"
+    )
+    world.cluster.config_maps["default", "scripts"] = {"data": {"main.js": SCRIPT}}
+    await world.reconciler.reconcile(KEY)
+    assert [started["script"] for started in world.runner.executed] == [SCRIPT]
+
+
+@pytest.mark.parametrize(
+    ("config_map", "condition", "words"),
+    [
+        ({}, "Reconciling", "ConfigMap default/scripts has no key 'main.js' in data"),
+        ({"data": {"main.js": ""}}, "Stalled", "the script has 0 characters; expected 1 to 65536"),
+        ({"data": {"main.js": "x" * 65537}}, "Stalled", "the script has 65537 characters; expected 1 to 65536"),
+    ],
+)
+async def test_a_config_map_without_a_usable_script(
+    world: World, config_map: dict[str, Any], condition: str, words: str
+) -> None:
+    world.cluster.config_maps["default", "scripts"] = config_map
+    await world.see(scriptFrom={"configMapKeyRef": {"name": "scripts", "key": "main.js"}})
+    [written] = world.cluster.writes
+    assert written["conditions"][0]["type"] == condition
+    assert words in written["conditions"][0]["message"]
+
+
+async def test_what_the_engine_refuses_is_told(world: World) -> None:
+    world.runner.refusal = InvalidInput("the input is too large")
+    await world.see()
+    assert [c["message"] for c in world.cluster.writes[0]["conditions"]] == ["the input is too large"]
+
+
+async def test_an_older_sighting_does_not_undo_a_newer_one(world: World) -> None:
+    old = world.cluster.create("run", UID)
+    world.reconciler.object_changed(world.cluster.touch("run"))
+    world.reconciler.object_changed(old)
+    await world.reconciler.reconcile(KEY)
+    await world.project(3, status=StatusValue.COMPLETE, ended_at=NOW)
+    assert world.cluster.gets == 0, "a write with the old version would have had to look again"
+
+
+class TestOrphans:
+    @pytest.fixture
+    def sweeper(self, world: World) -> OrphanSweeper:
+        return OrphanSweeper(world.cluster, world.runner, world.share, "this-cluster")
+
+    def pending(self, cluster: str = "this-cluster", **fields: Any) -> InstanceStatus:
+        return instance(1, origin=Origin(cluster=cluster, name="run"), **fields)
+
+    async def test_an_instance_without_its_object_is_cancelled(self, world: World, sweeper: OrphanSweeper) -> None:
+        sweeper.observe(self.pending())
+        await sweeper.sweep()
+        assert world.runner.cancelled == [KEY]
+
+    async def test_an_object_recreated_under_the_name_is_another(self, world: World, sweeper: OrphanSweeper) -> None:
+        world.cluster.create("run", OTHER)
+        sweeper.observe(self.pending())
+        await sweeper.sweep()
+        assert world.runner.cancelled == [KEY]
+
+    async def test_an_object_that_is_there_is_left(self, world: World, sweeper: OrphanSweeper) -> None:
+        world.cluster.create("run", UID)
+        sweeper.observe(self.pending())
+        await sweeper.sweep()
+        assert world.runner.cancelled == []
+
+    async def test_a_list_that_lags_is_not_believed(
+        self, world: World, sweeper: OrphanSweeper, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def nothing() -> frozenset[str]:
+            return frozenset()
+
+        world.cluster.create("run", UID)
+        monkeypatch.setattr(world.cluster, "run_uids", nothing)
+        sweeper.observe(self.pending())
+        await sweeper.sweep()
+        assert (world.runner.cancelled, world.cluster.gets) == ([], 1)
+
+    @pytest.mark.parametrize("why", ["another cluster", "ended", "another replica's"])
+    async def test_what_is_not_ours_to_judge(self, world: World, sweeper: OrphanSweeper, why: str) -> None:
+        sweeper.observe(self.pending(cluster="another" if why == "another cluster" else "this-cluster"))
+        if why == "ended":
+            sweeper.observe(self.pending(status=StatusValue.COMPLETE, ended_at=NOW))
+        world.share.mine = why != "another replica's"
+        await sweeper.sweep()
+        assert world.runner.cancelled == []
