@@ -57,14 +57,16 @@ class JetStreamDataBus:
         headers = {EXPECTED_SEQUENCE: str(expected), PREVIOUS_SEQUENCE: str(expected)}
         self._check_size(f"{event.type} event of instance {event.key}", data, headers)
         refusals = 0
-        for pause in self._pauses():
+        for attempt, pause in enumerate(self._pauses()):
             try:
                 sequence = await self._append(event, expected, data, headers)
                 if sequence is not None:
                     return event.model_copy(update={"sequence": sequence, "previous": expected})
                 refusals += 1
             except Unavailable as error:
-                logger.warning("%s event of %s: no answer, trying again: %s", event.type, event.key, error)
+                # The connection has told of its loss already; this tells of an instance that it holds up.
+                level = logging.WARNING if attempt == len(self._backoff) else logging.DEBUG
+                logger.log(level, "%s event of %s: no answer, trying again: %s", event.type, event.key, error)
             if refusals == _MAX_REFUSALS:
                 break
             await asyncio.sleep(pause)

@@ -130,7 +130,7 @@ class Connection:
         Raises:
             Unavailable: not connected.
         """
-        with _unavailable(subject):
+        with self._unavailable(subject):
             await self._client.publish(subject, data, reply=reply)
 
     async def request(
@@ -145,7 +145,7 @@ class Connection:
         future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
         self._replies[token] = future
         try:
-            with _unavailable(subject):
+            with self._unavailable(subject):
                 await self._client.publish(subject, data, reply=f"{self._reply_prefix}.{token}", headers=headers)
                 async with asyncio.timeout(timeout):
                     message = await future
@@ -173,9 +173,7 @@ class Connection:
             Unavailable: not connected.
         """
         inbox = Inbox(self._client.new_inbox())
-        if not self.connected:
-            raise Unavailable("NATS: not connected")
-        with _unavailable(inbox.subject):
+        with self._unavailable(inbox.subject):
             subscription = await self._client.subscribe(inbox.subject, cb=inbox.receive)
         self._inboxes.add(inbox)
         try:
@@ -189,6 +187,16 @@ class Connection:
         future = self._replies.get(message.subject.rsplit(".", 1)[1])
         if future is not None and not future.done():
             future.set_result(message)
+
+    @contextmanager
+    def _unavailable(self, subject: str) -> Iterator[None]:
+        """Turn what the client raises when nothing answers into Unavailable."""
+        if not self.connected:
+            raise Unavailable("NATS: not connected")
+        try:
+            yield
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            raise Unavailable(f"NATS {subject}: {error or repr(error)}") from error
 
     def _lose(self) -> None:
         """Nothing that was asked will be answered any more: tell everybody who waits."""
@@ -255,12 +263,3 @@ class Inbox:
         """What has arrived and nobody took."""
         left = [self._messages.get_nowait() for _ in range(self._messages.qsize())]
         return [message for message in left if message is not None]
-
-
-@contextmanager
-def _unavailable(subject: str) -> Iterator[None]:
-    """Turn what the client raises when nothing answers into Unavailable."""
-    try:
-        yield
-    except (nats.errors.Error, OSError, TimeoutError) as error:
-        raise Unavailable(f"NATS {subject}: {error or repr(error)}") from error

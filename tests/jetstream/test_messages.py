@@ -1,0 +1,51 @@
+"""The small decisions about messages."""
+
+from __future__ import annotations
+
+import pytest
+
+from workflow_operator.history.errors import InvalidInput
+from workflow_operator.jetstream.answers import Answer, read_answer
+from workflow_operator.jetstream.headers import size
+from workflow_operator.jetstream.projection import source_sequence
+from workflow_operator.jetstream.queue import due_pause
+from workflow_operator.jetstream.reads import parse_headers
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b'{"stream": "HISTORY", "seq": 7}', Answer(sequence=7)),
+        (
+            b'{"error": {"code": 400, "err_code": 10071, "description": "wrong last sequence: 5"}}',
+            Answer(error=10071, description="wrong last sequence: 5"),
+        ),
+        (b'{"error": {"code": 503}}', Answer(error=503)),
+    ],
+)
+def test_read_answer(data: bytes, expected: Answer) -> None:
+    assert read_answer(data) == expected
+
+
+def test_size_of_headers_is_that_on_the_wire() -> None:
+    wire = "NATS/1.0\r\nA: b\r\nName: z\u00e4hl\r\n\r\n".encode()
+    assert size({"A": "b", "Name": "z\u00e4hl"}) == len(wire)
+
+
+def test_parse_headers() -> None:
+    assert parse_headers(b"NATS/1.0\r\nA: b:c\r\nEmpty:\r\n\r\n") == {"A": "b:c", "Empty": ""}
+    assert parse_headers(b"") == {}
+
+
+@pytest.mark.parametrize(
+    ("attempt", "pause"), [(1, 0.05), (2, 0.1), (3, 0.2), (7, 3.2), (8, 5.0), (100, 5.0), (10**6, 5.0)]
+)
+def test_due_pause_grows_to_five_seconds(attempt: int, pause: float) -> None:
+    assert due_pause(attempt) == pytest.approx(pause)
+
+
+def test_source_sequence() -> None:
+    assert source_sequence("HISTORY 42 instances.history.*.* projection.{{partition(16,1,2)}} x y") == 42
+    for bad in ("", "HISTORY", "HISTORY x y"):
+        with pytest.raises(InvalidInput, match="Nats-Stream-Source"):
+            source_sequence(bad)

@@ -1,0 +1,126 @@
+"""The feed of the projector."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.fakes.polling import eventually
+from tests.fakes.records import event, new_key
+from workflow_operator.history import EventType, InstanceEvent, InstanceKey
+from workflow_operator.history.errors import Unavailable, UnknownFormat
+from workflow_operator.jetstream.bus import JetStreamDataBus
+from workflow_operator.jetstream.connection import Connection
+from workflow_operator.jetstream.projection import ProjectedEvent, ProjectionFeed
+from workflow_operator.jetstream.server import EmbeddedServer
+
+pytestmark = pytest.mark.integration
+
+
+async def pull_all(feed: ProjectionFeed) -> list[ProjectedEvent]:
+    """One pull of every partition."""
+
+    async def pull(number: int) -> list[ProjectedEvent]:
+        try:
+            return await feed.pull(number, 500, 0.3)
+        except Unavailable:
+            return []
+
+    return [each for batch in await asyncio.gather(*map(pull, range(feed.partitions))) for each in batch]
+
+
+async def drain(feed: ProjectionFeed, sequences: set[int]) -> list[ProjectedEvent]:
+    """Take and ack events until each of these was among them."""
+    taken: dict[int, ProjectedEvent] = {}
+
+    async def complete() -> bool:
+        for each in await pull_all(feed):
+            taken[each.sequence] = each
+            await each.ack()
+        return taken.keys() >= sequences
+
+    await eventually(complete, deadline_seconds=20)
+    return list(taken.values())
+
+
+async def append(bus: JetStreamDataBus, count: int) -> set[int]:
+    stored = await asyncio.gather(*(bus.push_instance_event(event(new_key()), 0) for _ in range(count)))
+    return {each.sequence for each in stored}
+
+
+async def chain(bus: JetStreamDataBus, key: InstanceKey) -> list[InstanceEvent]:
+    events = [await bus.push_instance_event(event(key), 0)]
+    for _ in range(4):
+        events.append(await bus.push_instance_event(event(key, EventType.TRANSITION), events[-1].sequence))
+    return events
+
+
+async def test_gives_every_event_as_it_stands_in_the_history(connection: Connection, bus: JetStreamDataBus) -> None:
+    keys = [new_key() for _ in range(20)]
+    pushed = [each for key in keys for each in await chain(bus, key)]
+
+    taken = await drain(ProjectionFeed(connection), {each.sequence for each in pushed})
+
+    assert {each.sequence: each.event for each in taken} == {each.sequence: each for each in pushed}
+    for key in keys:
+        assert [each.event for each in taken if each.key == key] == [each for each in pushed if each.key == key]
+
+
+async def test_an_instance_has_one_partition(connection: Connection, bus: JetStreamDataBus) -> None:
+    await chain(bus, key := new_key())
+    feed = ProjectionFeed(connection)
+
+    pulled = await asyncio.gather(*(feed.pull(number, 500, 1.0) for number in range(feed.partitions)))
+
+    assert [[each.key for each in batch] for batch in pulled if batch] == [[key] * 5]
+
+
+async def test_an_event_given_back_comes_again(connection: Connection, bus: JetStreamDataBus) -> None:
+    (sequence,) = await append(bus, 1)
+    feed = ProjectionFeed(connection)
+    pulled = await asyncio.gather(*(feed.pull(number, 500, 1.0) for number in range(feed.partitions)))
+    ((partition, (first,)),) = [(number, batch) for number, batch in enumerate(pulled) if batch]
+    await first.retry(0.1)
+
+    (again,) = await feed.pull(partition, 500, 5.0)
+
+    assert again.sequence == first.sequence == sequence
+    await again.ack()
+    assert await feed.pull(partition, 500, 0.3) == []
+
+
+async def test_an_event_that_cannot_be_read_comes_with_its_error(connection: Connection, bus: JetStreamDataBus) -> None:
+    key = new_key()
+    await connection.request(key.history_subject, b'{"version": 2}')
+
+    (taken,) = await drain(ProjectionFeed(connection), {1})
+
+    assert (taken.key, taken.event, type(taken.error)) == (key, None, UnknownFormat)
+
+
+@pytest.mark.parametrize("empty", [True, False], ids=["all folded", "some left"])
+async def test_nothing_is_missing_after_the_server_was_killed(
+    nats_server: EmbeddedServer, connection: Connection, bus: JetStreamDataBus, empty: bool
+) -> None:
+    feed = ProjectionFeed(connection)
+    expected = await append(bus, 300)
+    if empty:
+        assert {each.sequence for each in await drain(feed, expected)} == expected
+        expected = set()
+
+    nats_server.kill()
+    await nats_server.start()
+    expected |= await append(bus, 200)
+
+    # Events folded before may come again; none may be left out.
+    await drain(feed, expected)
+
+
+async def test_a_pull_ends_when_the_server_dies(nats_server: EmbeddedServer, connection: Connection) -> None:
+    pulling = asyncio.create_task(ProjectionFeed(connection).pull(0, 10, 600.0))
+    await eventually(lambda: connection.connected)
+    nats_server.kill()
+
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(pulling, 5)
