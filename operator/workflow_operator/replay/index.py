@@ -8,8 +8,9 @@ script is idle again, and the parent names that delivery:
               a chain of awaits grows)
     <index>   the start of the function of the call with that index (a step)
 
-A parent that is an index itself holds a dot, so the two cannot be confused. Skipping the function of a recorded
-step leaves out whole turns, and shifts no index elsewhere.
+A parent that is an index itself holds a dot, so the two cannot be confused. A turn belongs to the function that made
+the call delivered. Skipping the function of a recorded step leaves out whole turns, and shifts no index elsewhere, as
+long as the function awaits its own calls only.
 """
 
 from __future__ import annotations
@@ -23,14 +24,28 @@ def call_index(parent: str, number: int) -> str:
     return f"{parent}.{number}"
 
 
-def lies_within(index: str, call: str) -> bool:
-    """Whether the call ``index`` was made by the function of ``call``, or deeper."""
-    return index.startswith(f"{call}.")
+class Owners:
+    """Finds the functions (steps) that made a call, however many deliveries lie between.
 
+    It must be told of every completion, in history order.
+    """
 
-def enclosing(index: str) -> Iterator[str]:
-    """The calls whose functions made the call ``index``, innermost first."""
-    parent = index.rpartition(".")[0]
-    while "." in parent:
-        yield parent
-        parent = parent.rpartition(".")[0]
+    def __init__(self) -> None:
+        self._completed: list[str | None] = []
+
+    def deliver(self, index: str) -> None:
+        """The call ``index`` is complete; calls of the turn that this begins belong to whoever made ``index``."""
+        self._completed.append(self._owner(index))
+
+    def of(self, index: str) -> Iterator[str]:
+        """The calls whose functions made the call ``index``, innermost first."""
+        owner = self._owner(index)
+        while owner is not None:
+            yield owner
+            owner = self._owner(owner)
+
+    def _owner(self, index: str) -> str | None:
+        parent = index.rpartition(".")[0]
+        if parent == ROOT:
+            return None
+        return parent if "." in parent else self._completed[int(parent) - 1]

@@ -17,7 +17,7 @@ from pydantic import JsonValue
 
 from workflow_operator.history import CallRecord, EventType, InstanceEvent, digest
 from workflow_operator.history.errors import NonDeterminism
-from workflow_operator.replay.index import ROOT, call_index, enclosing, lies_within
+from workflow_operator.replay.index import ROOT, Owners, call_index
 
 COMPLETIONS = frozenset({EventType.TIMER_FIRED, EventType.CALL_COMPLETED})
 # Recorded when made and done with at once: the record is its own answer.
@@ -75,7 +75,10 @@ class _Entry:
     call: CallRecord
     opened: InstanceEvent | None = None
     completed: InstanceEvent | None = None
-    asked: bool = False
+
+    @property
+    def events(self) -> list[InstanceEvent]:
+        return [event for event in (self.opened, self.completed) if event is not None]
 
     @property
     def answer(self) -> InstanceEvent | None:
@@ -97,14 +100,17 @@ class Replay:
         self.time: datetime = started.time
         self._entries: dict[str, _Entry] = {}
         self._completions: list[InstanceEvent] = []
+        self._owners = Owners()
         self._delivered = 0
-        self._awaited: dict[str, Mode] = {}
+        self._awaited: set[str] = set()
         self._starts: deque[str] = deque()
-        self._unseen: set[tuple[str, EventType]] = set()
         self._parent = ROOT
         self._number = 0
         for event in rest:
-            self.record(event)
+            self._take(event)
+        # Both shrink while the script makes its calls again; a function that is not run again makes none.
+        self._unmade = {index: entry for index, entry in self._entries.items() if not self._skipped(index)}
+        self._unseen = {event.sequence for entry in self._unmade.values() for event in entry.events}
 
     @property
     def replaying(self) -> bool:
@@ -117,26 +123,16 @@ class Replay:
         return frozenset(self._awaited)
 
     def record(self, event: InstanceEvent) -> None:
-        """Take in an event of the history: at the start all of them, then each one as it is appended."""
-        if event.call is None:
-            return
-        index = event.call.index
-        entry = self._entries.setdefault(index, _Entry(event.call))
-        if event.type in COMPLETIONS:
-            entry.completed = event
-            self._completions.append(event)
-        else:
-            entry.opened = event
-        if not entry.asked or (event.type in COMPLETIONS and index in self._awaited):
-            self._unseen.add((index, event.type))
-        elif event is entry.answer:
+        """Take in an event that answers or opens a call of the script, as it is appended."""
+        entry = self._take(event)
+        if entry is not None and event is entry.answer and entry.call.index not in self._awaited:
             self.time = event.time
 
     def call(self, name: str, arguments: JsonValue, mode: Mode = Mode.SYNC) -> New | Unanswered | Recorded:
         """The script makes a host call.
 
         Raises:
-            NonDeterminism: the history holds another call at this index; the message names both.
+            NonDeterminism: the history holds another call here; the message names both.
         """
         self._number += 1
         index = call_index(self._parent, self._number)
@@ -144,22 +140,25 @@ class Replay:
         entry = self._entries.setdefault(index, _Entry(call))
         if entry.call != call:
             raise NonDeterminism(_mismatch(entry, call, arguments))
-        entry.asked = True
+        self._unmade.pop(index, None)
         if entry.opened is not None:
-            self._unseen.discard((index, entry.opened.type))
-        if mode is not Mode.SYNC:
-            self._awaited[index] = mode
-        if mode is Mode.FUNCTION:
-            self._start_or_skip(entry)
-        elif mode is Mode.SYNC:
+            self._unseen.discard(entry.opened.sequence)
+        if mode is Mode.SYNC:
             self._see(entry)
+            if entry.answer is None and self._unmade:
+                # The script was blocked until the answer, so it cannot have made another call before there was one.
+                raise NonDeterminism(_mismatch(next(iter(self._unmade.values())), call, arguments))
+        else:
+            self._awaited.add(index)
+            if mode is Mode.FUNCTION and entry.completed is None:
+                self._starts.append(index)
         return _found(entry)
 
     def next_delivery(self) -> Delivery | Start | None:
         """What to deliver to an idle script, or None when nothing is there yet. A turn begins with it.
 
         Raises:
-            NonDeterminism: the history holds the completion of a call that the script did not make.
+            NonDeterminism: the history holds a call that the script did not make.
         """
         if self._starts:
             return Start(self._turn(self._starts.popleft()))
@@ -168,12 +167,15 @@ class Replay:
             self._delivered += 1
             assert event.call is not None
             index = event.call.index
-            if self._awaited.pop(index, None) is not None:
+            if index in self._unmade:
+                raise NonDeterminism(_not_made(self._unmade[index]))
+            if index in self._awaited:
+                self._awaited.remove(index)
                 self._see(self._entries[index])
                 self._turn(str(self._delivered))
                 return Delivery(index, event)
-            if not self._entries[index].asked and not self._skipped(index):
-                raise NonDeterminism(_not_made(event))
+        # All that led to the calls of the history was delivered.
+        self.check_finished()
         return None
 
     def check_finished(self) -> None:
@@ -182,11 +184,21 @@ class Replay:
         Raises:
             NonDeterminism: it did not; the message names the call.
         """
-        for index, entry in self._entries.items():
-            if not entry.asked and not self._skipped(index):
-                event = entry.opened or entry.completed
-                assert event is not None
-                raise NonDeterminism(_not_made(event))
+        if self._unmade:
+            raise NonDeterminism(_not_made(next(iter(self._unmade.values()))))
+
+    def _take(self, event: InstanceEvent) -> _Entry | None:
+        if event.call is None:
+            return None
+        index = event.call.index
+        entry = self._entries.setdefault(index, _Entry(event.call))
+        if event.type in COMPLETIONS:
+            entry.completed = event
+            self._completions.append(event)
+            self._owners.deliver(index)
+        else:
+            entry.opened = event
+        return entry
 
     def _turn(self, parent: str) -> str:
         self._parent, self._number = parent, 0
@@ -194,20 +206,14 @@ class Replay:
 
     def _see(self, entry: _Entry) -> None:
         if entry.completed is not None:
-            self._unseen.discard((entry.call.index, entry.completed.type))
+            self._unseen.discard(entry.completed.sequence)
         if entry.answer is not None:
             self.time = entry.answer.time
 
-    def _start_or_skip(self, entry: _Entry) -> None:
-        index = entry.call.index
-        if entry.completed is None:
-            self._starts.append(index)
-        else:
-            self._unseen = {ref for ref in self._unseen if not lies_within(ref[0], index)}
-
     def _skipped(self, index: str) -> bool:
         """Whether the call was made by a function that is not run again, because its call is complete."""
-        return any(outer in self._entries and self._entries[outer].completed is not None for outer in enclosing(index))
+        owners = (self._entries.get(owner) for owner in self._owners.of(index))
+        return any(owner is not None and owner.completed is not None for owner in owners)
 
 
 def _found(entry: _Entry) -> New | Unanswered | Recorded:
@@ -219,33 +225,30 @@ def _found(entry: _Entry) -> New | Unanswered | Recorded:
 
 
 def _mismatch(entry: _Entry, asked: CallRecord, arguments: JsonValue) -> str:
-    event = entry.opened or entry.completed
-    assert event is not None
     what = (
         f"the same call with other arguments, {asked.name}({_short(arguments)})"
-        if entry.call.name == asked.name
+        if entry.call.name == asked.name and entry.call.index == asked.index
         else f"{asked.name}({_short(arguments)})"
     )
     return (
-        f"call {asked.index}: the history holds {_describe(event)}, but the script now asks for {what}. "
+        f"call {asked.index}: the history holds {_describe(entry)}, but the script now asks for {what}. "
         "A script must make the same calls in the same order each time it runs: it may depend on its input, "
         "on results of calls, on Date and Math.random, and on nothing else."
     )
 
 
-def _not_made(event: InstanceEvent) -> str:
-    assert event.call is not None
+def _not_made(entry: _Entry) -> str:
     return (
-        f"call {event.call.index}: the history holds {_describe(event)}, but the script went on without making it. "
+        f"call {entry.call.index}: the history holds {_describe(entry)}, but the script went on without making it. "
         "A script must make the same calls in the same order each time it runs."
     )
 
 
-def _describe(event: InstanceEvent) -> str:
-    assert event.call is not None
+def _describe(entry: _Entry) -> str:
+    event = entry.events[0]
     detail = event.memory if event.type is EventType.TRANSITION else event.output
     shown = f"({_short(detail)})" if event.type in _MARKERS else ""
-    return f"{event.call.name}{shown} (sequence {event.sequence}, arguments {event.call.digest[:8]})"
+    return f"{entry.call.name}{shown} (sequence {event.sequence}, arguments {entry.call.digest[:8]})"
 
 
 def _short(value: JsonValue, limit: int = 80) -> str:
