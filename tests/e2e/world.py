@@ -1,0 +1,236 @@
+"""What the end-to-end tests ask of a running installation, and how they wait for it."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from functools import reduce
+from typing import Any, TypeVar
+from uuid import UUID
+
+from dev.stack import Process, Stack, blocking
+from tests.fixtures.workflowruns import Kubectl, manifest
+from workflow_operator.history import EventType, InstanceEvent, InstanceKey, InstanceStatus, fold
+from workflow_operator.jetstream import Connection, JetStreamDataBus, JetStreamWorkQueue
+from workflow_operator.jetstream.connection import ConnectionOptions
+
+T = TypeVar("T")
+History = list[InstanceEvent]
+JsonObject = dict[str, Any]
+
+FINAL = frozenset({"Complete", "Failed", "Cancelled"})
+
+# Executor identities end in the process id and a random part.
+_PID = re.compile(r"-(\d+)-[0-9a-f]+$")
+_LOG_LINES = 15
+
+
+class World:
+    """One installation, as the tests of one namespace see it."""
+
+    def __init__(self, stack: Stack, kubectl: Kubectl) -> None:
+        self.stack = stack
+        self.kubectl = kubectl
+
+    @property
+    def namespace(self) -> str:
+        return self.kubectl.namespace
+
+    # --- objects ---------------------------------------------------------------------------------------------------
+
+    def apply(self, *specs: tuple[str, JsonObject]) -> None:
+        """Apply runs, (name, spec) each, in one go."""
+        self.kubectl("apply", "-f", "-", document=listed([manifest(name, spec) for name, spec in specs]))
+
+    def runs(self) -> dict[str, JsonObject]:
+        """Every run of the namespace, by name."""
+        items = json.loads(self.kubectl("get", "workflowruns", "-o", "json"))["items"]
+        return {item["metadata"]["name"]: item for item in items}
+
+    def run(self, name: str) -> JsonObject:
+        return self.kubectl.get(name)
+
+    def key(self, name: str) -> InstanceKey:
+        return key_of(self.run(name))
+
+    def ended(self, names: Collection[str], *, within: float = 90.0) -> dict[str, JsonObject]:
+        """The runs of those names, once all have ended."""
+
+        def look() -> dict[str, JsonObject] | None:
+            found = {name: run for name, run in self.runs().items() if name in names}
+            done = [name for name, run in found.items() if run["status"]["phase"] in FINAL]
+            return found if len(done) == len(names) else None
+
+        return self.until(look, f"all of {len(names)} runs have ended", within=within, pause=0.5)
+
+    # --- histories -------------------------------------------------------------------------------------------------
+
+    def with_bus(self, ask: Callable[[JetStreamDataBus, JetStreamWorkQueue], Awaitable[T]]) -> T:
+        """Ask NATS over a connection of our own."""
+        return with_bus(self.stack.nats.url, ask)
+
+    def histories(self, keys: Iterable[InstanceKey]) -> dict[InstanceKey, History]:
+        """The events of each instance, read from JetStream."""
+        return histories(self.stack.nats.url, keys)
+
+    def history(self, key: InstanceKey) -> History:
+        return self.histories([key])[key]
+
+    def history_until(
+        self, key: InstanceKey, condition: Callable[[History], bool], what: str, *, within: float = 60.0
+    ) -> History:
+        """The history, once it satisfies the condition."""
+
+        def look() -> History | None:
+            events = self.history(key)
+            return events if condition(events) else None
+
+        return self.until(look, f"history of {key}: {what}", within=within, pause=0.1)
+
+    # --- processes -------------------------------------------------------------------------------------------------
+
+    def operator_of(self, executor_id: str) -> Process:
+        """The operator process that writes under this executor identity."""
+        match = _PID.search(executor_id)
+        assert match, executor_id
+        found = [operator for operator in self.stack.operators if operator.pid == int(match[1])]
+        assert found, f"no operator has pid {match[1]}: {[operator.pid for operator in self.stack.operators]}"
+        return found[0]
+
+    def script_lines(self, instance: InstanceKey) -> list[str]:
+        """What the script of an instance printed, from the logs of all operators, dead ones too."""
+        return [
+            entry["message"]
+            for operator in self.stack.operators
+            for entry in operator.log_records()
+            if entry["logger"] == "workflow_operator.script" and entry["instance"] == str(instance.instance_id)
+        ]
+
+    # --- waiting ---------------------------------------------------------------------------------------------------
+
+    def until(self, condition: Callable[[], T | None], what: str, *, within: float = 60.0, pause: float = 0.1) -> T:
+        """The first true value of the condition; AssertionError with the ends of the logs after ``within`` seconds."""
+        return until(condition, what, within=within, pause=pause, explain=self.explain)
+
+    def explain(self) -> str:
+        """What a reader of a failed test wants to see."""
+        phases = Counter(run["status"]["phase"] for run in self.runs().values())
+        return f"phases in {self.namespace}: {dict(phases)}\n{self.stack.tails(_LOG_LINES)}"
+
+
+def listed(items: Sequence[JsonObject]) -> JsonObject:
+    return {"apiVersion": "v1", "kind": "List", "items": list(items)}
+
+
+def key_of(run: JsonObject) -> InstanceKey:
+    return InstanceKey(run["metadata"]["namespace"], UUID(run["metadata"]["uid"]))
+
+
+def with_bus(url: str, ask: Callable[[JetStreamDataBus, JetStreamWorkQueue], Awaitable[T]]) -> T:
+    async def work() -> T:
+        connection = await Connection.open(ConnectionOptions(servers=(url,), name="tests"))
+        try:
+            return await ask(JetStreamDataBus(connection), JetStreamWorkQueue(connection))
+        finally:
+            await connection.close()
+
+    return blocking(work())
+
+
+def histories(url: str, keys: Iterable[InstanceKey]) -> dict[InstanceKey, History]:
+    async def ask(bus: JetStreamDataBus, _: JetStreamWorkQueue) -> dict[InstanceKey, History]:
+        return {key: await bus.query_history(key) for key in keys}
+
+    return with_bus(url, ask)
+
+
+def until(
+    condition: Callable[[], T | None],
+    what: str,
+    *,
+    within: float = 60.0,
+    pause: float = 0.1,
+    explain: Callable[[], str] = lambda: "",
+) -> T:
+    end = time.monotonic() + within
+    while not (value := condition()):
+        assert time.monotonic() < end, f"not within {within:g} s: {what}\n{explain()}"
+        time.sleep(pause)
+    return value
+
+
+# --- what holds of every history -----------------------------------------------------------------------------------
+
+
+def folded(history: History) -> InstanceStatus:
+    status = reduce(fold, history, None)
+    assert status is not None
+    return status
+
+
+def assert_sound(history: History) -> None:
+    """One unbroken chain, in which nothing is recorded twice, driven by one executor at a time."""
+    assert history, "no history"
+    assert history[0].type is EventType.STARTED
+    assert history[0].previous == 0
+    for before, event in zip(history, history[1:], strict=False):
+        assert event.previous == before.sequence, f"gap before {event.type} at {event.sequence}"
+        assert not before.terminal, f"{event.type} behind {before.type}"
+    assert len({event.event_id for event in history}) == len(history)
+    recorded = Counter((event.call.index, event.type) for event in history if event.call)
+    assert not [call for call, count in recorded.items() if count > 1], "recorded twice"
+    driver = None
+    for event in history:
+        if event.executor is None:
+            continue
+        if driver is not None and event.executor != driver:
+            # The end of a cancelled or abandoned instance needs no claim: it is the last event.
+            assert event.type is EventType.CLAIMED or event.terminal, f"{event.executor} took over without a claim"
+            assert event.type is not EventType.CLAIMED or event.executor.epoch == driver.epoch + 1
+        driver = event.executor
+
+
+def drivers(history: History) -> list[str]:
+    """The executors that wrote, each named when it began."""
+    ids = [event.executor.id for event in history if event.executor]
+    return [name for place, name in enumerate(ids) if place == 0 or ids[place - 1] != name]
+
+
+def handovers(history: History) -> list[tuple[InstanceEvent, InstanceEvent]]:
+    """(last event of one executor, first event of the next)."""
+    written = [event for event in history if event.executor]
+    return [
+        (before, after)
+        for before, after in zip(written, written[1:], strict=False)
+        if before.executor and after.executor and before.executor.id != after.executor.id
+    ]
+
+
+def transitions(history: History) -> int:
+    return sum(event.type is EventType.TRANSITION for event in history)
+
+
+def ends_with(kind: EventType) -> Callable[[History], bool]:
+    return lambda events: bool(events) and events[-1].type is kind
+
+
+# --- the API server's own count of requests --------------------------------------------------------------------------
+
+_REQUESTS = re.compile(r"^apiserver_request_total\{(?P<labels>[^}]*)\} (?P<count>\S+)$", re.MULTILINE)
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
+_WRITES = frozenset({"POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"})
+# The API server renews leases, and so on, by itself; these resources only others write.
+_RESOURCES = frozenset({"workflowruns", "events", "configmaps", "secrets", "customresourcedefinitions"})
+
+
+def writes(metrics: str) -> Counter[tuple[str, str, str]]:
+    """Requests that change something, refused ones too, by (resource, subresource, verb)."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for match in _REQUESTS.finditer(metrics):
+        labels: Mapping[str, str] = dict(_LABEL.findall(match["labels"]))
+        if labels["verb"] in _WRITES and labels["resource"] in _RESOURCES:
+            counts[labels["resource"], labels["subresource"], labels["verb"]] += int(float(match["count"]))
+    return counts
