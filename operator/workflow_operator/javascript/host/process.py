@@ -68,6 +68,7 @@ class Zygote:
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._processes: dict[str, SandboxProcess] = {}
+        self._closed = False
         self._numbers = itertools.count(1)
         self._started: asyncio.Future[None] | None = None
 
@@ -81,19 +82,21 @@ class Zygote:
     async def fork(self) -> SandboxProcess:
         """A new sandbox process, which may still be getting ready. Raises EngineCrash."""
         await self.start()
-        assert self._control is not None
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         stderr_read, stderr_write = os.pipe()
         os.set_blocking(stderr_read, False)
         # Shared with the process: what does not fit is lost instead of stopping it.
         os.set_blocking(stderr_write, False)
         ours.setblocking(False)
-        identity = str(next(self._numbers))
         try:
             channel = await Channel.open(ours)
-            process = SandboxProcess(identity, channel, stderr_read)
-            self._processes[identity] = process
-            self._send({"fork": identity}, [theirs.fileno(), stderr_write])
+            process = SandboxProcess(str(next(self._numbers)), channel, stderr_read)
+            self._processes[process.identity] = process
+            self._send({"fork": process.identity}, [theirs.fileno(), stderr_write])
+        except BaseException:
+            ours.close()
+            os.close(stderr_read)
+            raise
         finally:
             theirs.close()
             os.close(stderr_write)
@@ -106,12 +109,17 @@ class Zygote:
 
     async def close(self) -> None:
         """End the zygote and every sandbox, and wait for it."""
+        self._closed = True
         self._lost()
         if self._process is not None:
-            process, self._process = self._process, None
-            await asyncio.to_thread(process.wait)
+            # It ends its sandboxes first, so that nothing is left when this returns.
+            await asyncio.to_thread(self._process.wait)
 
     def _spawn(self) -> None:
+        if self._closed:
+            raise EngineCrash("the sandbox pool is closed")
+        if self._process is not None:
+            self._process.wait()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             path = [entry for entry in sys.path if Path(entry).is_absolute()]
@@ -129,9 +137,9 @@ class Zygote:
         loop.add_reader(ours.fileno(), self._readable)
 
     def _send(self, message: dict[str, Any], descriptors: list[int]) -> None:
-        if self._control is None:
-            return
         try:
+            if self._control is None:
+                raise ConnectionError("the zygote is gone")
             socket.send_fds(self._control, [json.dumps(message).encode()], descriptors)
         except OSError:
             self._lost()
@@ -161,6 +169,9 @@ class Zygote:
             asyncio.get_running_loop().remove_reader(self._control.fileno())
             self._control.close()
             self._control = None
+        if self._process is not None and not self._closed:
+            # Its sandboxes die with it, by order of the kernel.
+            self._process.kill()
         if self._started is not None and not self._started.done():
             self._started.set_exception(EngineCrash("the zygote process did not start; see its standard error"))
             self._started.exception()

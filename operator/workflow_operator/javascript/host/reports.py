@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import signal
 from typing import Any, NamedTuple, NoReturn
 
 from workflow_operator.history import errors
-from workflow_operator.javascript.host.messages import Exit, HostCall, Limits, LogLine, Returned
+from workflow_operator.javascript.host.messages import Exit, HostCall, Job, LogLine, Returned
 from workflow_operator.javascript.worker.wire import PRELUDE_NAME, SCRIPT_NAME
 
 CUT_MARK = " ... [line cut]"
@@ -45,10 +46,10 @@ def place_in_stack(stack: str) -> Place | None:
     return Place(int(match[1]), int(match[2])) if match else None
 
 
-def parse(body: bytes, limits: Limits) -> HostCall | LogLine | Returned:
+def parse(body: bytes, job: Job) -> HostCall | LogLine | Returned:
     """One message of a sandbox. Raises the ScriptError of a ``failed`` message, and Malformed."""
     try:
-        message = json.loads(_well_formed(body), parse_constant=_refuse)
+        message = json.loads(_well_formed(body), parse_constant=_refuse, parse_float=_finite)
     except RecursionError:
         raise errors.NotSerializable("a value is nested too deeply") from None
     except ValueError as error:
@@ -58,15 +59,15 @@ def parse(body: bytes, limits: Limits) -> HostCall | LogLine | Returned:
             place = place_in_stack(stack)
             return HostCall(name, arguments, place.line if place else None)
         case {"kind": "log", "level": ("info" | "debug" | "warn" | "error") as level, "text": str(text)}:
-            return LogLine(level, cut(text, limits.log_line_bytes))
+            return LogLine(level, cut(text, job.limits.log_line_bytes))
         case {"kind": "returned", "output": output}:
             return Returned(output)
         case {"kind": "failed"}:
-            raise failure(message)
+            raise failure(message, job.script)
     raise Malformed(f"unknown message: {body[:200]!r}")
 
 
-def failure(message: dict[str, Any]) -> errors.ScriptError:
+def failure(message: dict[str, Any], script: str) -> errors.ScriptError:
     """The error that a ``failed`` message stands for. Raises Malformed."""
     match message:
         case {"error": str(kind), "name": str(name), "message": str(text), "stack": str(stack), "report": str(report)}:
@@ -74,11 +75,19 @@ def failure(message: dict[str, Any]) -> errors.ScriptError:
             if not name:
                 name, text = reported_name, reported_text
             place = place_in_stack(stack) or place_in_stack(report) or reported_place
-            line, column = (None, None) if place is None else (place.line, place.column)
+            line, column = within(place, script)
             if kind in _KINDS:
                 return _KINDS[kind](text, line=line, column=column)
             return errors.Thrown(name, text, line=line, column=column)
     raise Malformed(f"unknown failure with the keys {sorted(message)}")
+
+
+def within(place: Place | None, script: str) -> tuple[int | None, int | None]:
+    """Line and column in the script. Where it ends too early, V8 names a line behind it: that is its last one."""
+    if place is None:
+        return None, None
+    last = script.count("\n") + 1
+    return (last, None) if place.line > last else place
 
 
 def from_report(report: str) -> tuple[str, str, Place | None]:
@@ -132,6 +141,11 @@ def _well_formed(body: bytes) -> bytes:
     JSON.stringify escapes a surrogate only if it is alone.
     """
     return _SURROGATE.sub(rb"\1\\ufffd", body) if b"\\ud" in body else body
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    return value if math.isfinite(value) else _refuse(number)
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -30,6 +30,11 @@ class Session:
         self._broken = False
 
     @property
+    def pid(self) -> int | None:
+        """Of the sandbox process; None until it is known."""
+        return self._process.pid
+
+    @property
     def clean(self) -> bool:
         """The process is between two runs, and fit for another one."""
         return self._job is None and not self._broken and self._process.alive
@@ -66,7 +71,7 @@ class Session:
         if self._asked:
             raise RuntimeError(f"{job.instance_id}: the host call before has not been answered")
         try:
-            message = reports.parse(await self._receive(job), job.limits)
+            message = reports.parse(await self._receive(job), job)
         except reports.Malformed as error:
             self._broken, self._job = True, None
             raise EngineCrash(f"the sandbox sent a malformed message: {error}") from error

@@ -401,8 +401,9 @@
   // The engine turns the thrown value into a string for its report: an object is described then.
   function describeWhenReported() {
     tryDefineProperty(objectPrototype, toPrimitive, {
-      __proto__: null,
+      __proto__: null, configurable: true,
       value() {
+        delete objectPrototype[toPrimitive];
         outcome = failed(this);
         return '';
       },

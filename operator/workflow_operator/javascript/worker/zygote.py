@@ -49,9 +49,14 @@ class Zygote:
                 os.read(self._wake_read, _PACKET_BYTES)
                 self._reap()
             if self._control.fileno() in ready and not self._serve():
-                return
+                break
+        for pid in self._children:
+            os.kill(pid, signal.SIGKILL)
+        for pid in self._children:
+            os.waitpid(pid, 0)
 
     def _serve(self) -> bool:
+        """Answer one request; False at the executor's end of file."""
         packet, descriptors, _, _ = socket.recv_fds(self._control, _PACKET_BYTES, 2)
         if not packet:
             return False

@@ -1,0 +1,57 @@
+"""Drives a session to its end and keeps what it said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from workflow_operator.history.errors import ScriptError
+from workflow_operator.javascript.host import HostCall, Job, JsonValue, Limits, LogLine, Returned, Session
+
+START_MS = 1_700_000_000_123
+STEP_MS = 1_000
+
+
+@dataclass
+class Transcript:
+    """Host calls are answered with None, each one second of script time later."""
+
+    calls: list[HostCall] = field(default_factory=list)
+    lines: list[LogLine] = field(default_factory=list)
+    output: JsonValue = None
+    error: ScriptError | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        return [line.text for line in self.lines]
+
+    def failure(self) -> tuple[str, str, int | None, int | None]:
+        assert self.error is not None, f"expected a failure, the script returned {self.output!r}"
+        return self.error.name, self.error.message, self.error.line, self.error.column
+
+    def returned(self) -> JsonValue:
+        if self.error is not None:
+            raise self.error
+        return self.output
+
+
+def job(
+    script: str, *, entrypoint: str | None = None, input_json: str | None = None, limits: Limits | None = None
+) -> Job:
+    return Job(script, entrypoint, input_json, "instance-1", 42, START_MS, limits or Limits())
+
+
+async def run(session: Session, what: Job | str) -> Transcript:
+    transcript = Transcript()
+    await session.begin(job(what) if isinstance(what, str) else what)
+    try:
+        while not isinstance(message := await session.next(), Returned):
+            if isinstance(message, LogLine):
+                transcript.lines.append(message)
+                continue
+            transcript.calls.append(message)
+            await session.answer(None, START_MS + STEP_MS * len(transcript.calls))
+    except ScriptError as error:
+        transcript.error = error
+    else:
+        transcript.output = message.output
+    return transcript

@@ -1,0 +1,107 @@
+"""What a script throws or returns wrongly, as its user reads it."""
+
+# ruff: noqa: E501, SIM905 - tables of scripts, one a line
+
+from __future__ import annotations
+
+import pytest
+
+from tests.javascript.sandbox import job, run
+from workflow_operator.history.errors import Deadlock, NotSerializable, PayloadTooLarge, Thrown
+from workflow_operator.javascript.host import Limits, Session
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+
+DEEP = "let d = []; for (let i = 0; i < 2000; i++) d = [d];"
+
+
+def inside(statement: str) -> str:
+    return f"function main() {{\n  {statement}\n}}"
+
+
+THROWN = [
+    (inside("throw new TypeError('bad')"), ("TypeError", "bad", 2, 9)),
+    (inside("throw 'text'"), ("Error", "text", 2, 3)),
+    (inside("throw 'Oh: two\\nlines'"), ("Oh", "two\nlines", 2, 3)),
+    (inside("throw undefined"), ("Error", "undefined", 2, 3)),
+    (inside("throw null"), ("Error", "null", 2, 3)),
+    (inside("throw 42n"), ("Error", "42", 2, 3)),
+    (inside("throw '\\ud800'"), ("Error", "\ufffd", 2, 3)),
+    (inside("throw {code: 7, why: ['x']}"), ("Error", '{"code":7,"why":["x"]}', 2, 3)),
+    (inside("throw {name: 'Mine', message: 'said'}"), ("Mine", "said", 2, 3)),
+    (inside("throw [1, 2]"), ("Error", "[1,2]", 2, 3)),
+    (inside("throw {get message() { throw 1 }, get name() { throw 2 }, toString() { throw 3 }}"), ("Error", "[object]", 2, 3)),
+    (inside("throw new Proxy({}, {get() { throw 1 }, ownKeys() { throw 2 }})"), ("Error", "<string conversion failed>", 2, 3)),
+    (inside("throw Object.create(null)"), ("Error", "<string conversion failed>", 2, 3)),
+    (inside("Object.freeze(Object.prototype); throw new RangeError('frozen')"), ("RangeError", "frozen", 2, 42)),
+    (inside("class Own extends Error { name = 'Own' }; throw new Own('sub')"), ("Own", "sub", 2, 51)),
+    (inside("const e = new Error('stackless'); e.stack = 1; throw e"), ("Error", "stackless", 2, 50)),
+    (inside("null.property"), ("TypeError", "Cannot read properties of null (reading 'property')", 2, 8)),
+    (inside("missing()"), ("ReferenceError", "missing is not defined", 2, 3)),
+    (inside("(function r() { r() })()"), ("RangeError", "Maximum call stack size exceeded", 2, 14)),
+    (inside("eval('1')"), ("EvalError", "eval is not available in workflow scripts", 2, 3)),
+    (inside("new Function('return 1')"), ("EvalError", "Code generation from strings disallowed for this context", 2, 3)),
+    ("async function main() {\n  await null\n  throw new Error('later')\n}", ("Error", "later", 3, 9)),
+    ("async function main() { throw 'no place' }", ("Error", "no place", None, None)),
+    ("\nthrow new Error('top')", ("Error", "top", 2, 7)),
+    ("\n  throw 'top'", ("Error", "top", 2, 3)),
+    ("\ntransition(1, 2)", ("TypeError", "transition: expected a function as first argument, got a value of type number", 2, 1)),
+    ("let x = ;", ("SyntaxError", "Unexpected token ';'", 1, 9)),
+    ("function main() {\n  return 1\n", ("SyntaxError", "Unexpected end of input", 3, None)),
+    ("\nimport x from 'y'", ("SyntaxError", "Cannot use import statement outside a module", 2, 1)),
+    ("const a = 1; const a = 2", ("SyntaxError", "Identifier 'a' has already been declared", 1, 20)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("script", "failure"), THROWN)
+async def test_anything_can_be_thrown(session: Session, script: str, failure: tuple[object, ...]) -> None:
+    result = await run(session, script)
+    assert isinstance(result.error, Thrown)
+    assert result.failure() == failure
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "words"),
+    [
+        (inside("return 1n"), NotSerializable, "the return value holds a BigInt"),
+        (inside("const a = {b: {}}; a.b.c = a; return a"), NotSerializable, "property 'b'"),
+        (inside("return () => 1"), NotSerializable, "the return value is a function"),
+        (inside(f"{DEEP} return d"), NotSerializable, "nested too deeply"),
+        (inside("return 'x'.repeat(300000)"), PayloadTooLarge, "300002 bytes as JSON, the cap is 262144"),
+        (inside("finish('é'.repeat(200000))"), PayloadTooLarge, "finish: the output has 400002 bytes"),
+        (inside("return '😀'.repeat(70000)"), PayloadTooLarge, "280002 bytes as JSON"),
+        ("function f() {}" + inside("transition(f, 'x'.repeat(300000))"), PayloadTooLarge, "transition: the payload for f"),
+        ("async function main() { await new Promise(() => {}) }", Deadlock, "nothing can settle"),
+        ("function main() { return {then() {}} }", Deadlock, "nothing can settle"),
+    ],
+)  # fmt: skip
+async def test_a_wrong_value_has_a_typed_error(
+    session: Session, script: str, kind: type[Exception], words: str
+) -> None:
+    result = await run(session, script)
+    assert type(result.error) is kind
+    assert words in str(result.error)
+
+
+async def test_a_value_that_just_fits_is_returned(session: Session) -> None:
+    limits = Limits(payload_bytes=100)
+    script = "function main(n) { return '😀'.repeat(n) }"
+    assert (await run(session, job(script, input_json="24", limits=limits))).returned() == "😀" * 24
+    result = await run(session, job(script, input_json="25", limits=limits))
+    assert result.failure()[1] == "the return value has 102 bytes as JSON, the cap is 100"
+
+
+async def test_a_limit_error_can_be_caught_in_the_script(session: Session) -> None:
+    script = inside("try { finish(1n) } catch (e) { return e.name }")
+    assert (await run(session, script)).returned() == "NotSerializable"
+
+
+async def test_a_script_cannot_claim_a_limit(session: Session) -> None:
+    result = await run(session, inside("throw Object.assign(new Error('x'), {name: 'MemoryLimit'})"))
+    assert isinstance(result.error, Thrown)
+
+
+async def test_nothing_is_said_after_the_end(session: Session) -> None:
+    script = "function main() { Promise.resolve().then(() => log('late')); return 1 }"
+    result = await run(session, script)
+    assert (result.texts, result.returned()) == (["late"], 1)

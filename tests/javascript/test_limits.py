@@ -1,0 +1,118 @@
+"""Each limit ends its own run with its own error, and no other run."""
+
+# ruff: noqa: E501, SIM905 - tables of scripts, one a line
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import pytest
+
+from tests.fakes.polling import eventually
+from tests.javascript.sandbox import job, run
+from workflow_operator.history.errors import CpuLimit, EngineCrash, MemoryLimit, ScriptError, Timeout
+from workflow_operator.javascript.host import HostCall, Limits, LogLine, Returned, SandboxPool
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+
+MEMORY = Limits(memory_bytes=32 * 1024 * 1024, wall_seconds=20)
+ENDLESS = "function main() { for (;;) {} }"
+
+BOMBS = [
+    ("endless loop", ENDLESS, Limits(wall_seconds=0.3), Timeout),
+    ("endless catch", "function main() { for (;;) try { throw 1 } catch {} }", Limits(wall_seconds=0.3), Timeout),
+    ("endless toString", "function main() { throw {get message() { for (;;) {} }} }", Limits(wall_seconds=0.3), Timeout),
+    ("endless builtin", "function main() { new Array(1e6).fill(1).sort(() => { for (;;) {} }) }", Limits(wall_seconds=0.3), Timeout),
+    ("endless regexp", "function main() { /(a+)+$/.test('a'.repeat(40) + 'b') }", Limits(wall_seconds=0.3), Timeout),
+    ("endless top level", "for (;;) {}", Limits(wall_seconds=0.3), Timeout),
+    ("processor time", ENDLESS, Limits(cpu_seconds=0), CpuLimit),
+    ("arrays", "function main() { const a = []; for (;;) a.push(new Array(1000).fill(a.length)) }", MEMORY, MemoryLimit),
+    ("one array", "function main() { return new Array(1e8).fill(0).length }", MEMORY, MemoryLimit),
+    ("strings", "function main() { let a = []; for (;;) a.push(JSON.stringify('x'.repeat(1e6) + a.length)) }", MEMORY, MemoryLimit),
+    ("one string", "function main() { return 'x'.repeat(5e8).split('').length }", MEMORY, MemoryLimit),
+    ("array buffers", "function main() { const a = []; for (;;) a.push(new Uint8Array(1e6).fill(1)) }", MEMORY, MemoryLimit),
+    ("top level", "const a = []; for (;;) a.push({})", MEMORY, MemoryLimit),
+    ("caught", "function main() { try { const a = []; for (;;) a.push([a.length]) } catch { return 1 } }", MEMORY, MemoryLimit),
+    ("microtasks", "async function main() { const f = () => Promise.resolve().then(f); await f() }", MEMORY, MemoryLimit),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("script", "limits", "kind"), [bomb[1:] for bomb in BOMBS], ids=[bomb[0] for bomb in BOMBS])
+async def test_a_limit_is_a_typed_error_and_the_run_beside_it_goes_on(
+    pool: SandboxPool, script: str, limits: Limits, kind: type[ScriptError]
+) -> None:
+    async with pool.session("tests") as bomb, pool.session("tests") as beside:
+        await beside.begin(job("function main() { sleep(1); return 'undisturbed' }"))
+        assert isinstance(await beside.next(), HostCall)
+        assert type((await run(bomb, job(script, limits=limits))).error) is kind
+        await beside.answer(None, 0)
+        assert await beside.next() == Returned("undisturbed")
+    async with pool.session("tests") as after:
+        assert (await run(after, "function main() { return 1 }")).returned() == 1
+
+
+async def test_waiting_for_the_host_takes_no_time() -> None:
+    now = 0.0
+    waiting = SandboxPool(size=1, clock=lambda: now)
+    async with waiting.session("tests") as session:
+        await session.begin(job("function main() { sleep(1); return 1 }", limits=Limits(wall_seconds=5)))
+        await session.next()
+        now += 3600.0
+        await session.answer(None, 0)
+        assert await session.next() == Returned(1)
+    await waiting.close()
+
+
+async def test_log_lines_do_not_extend_the_time(pool: SandboxPool) -> None:
+    async with pool.session("tests") as session:
+        result = await run(
+            session, job("function main() { for (;;) log('on') }", limits=Limits(wall_seconds=0.5, log_lines=5))
+        )
+    assert isinstance(result.error, Timeout)
+    assert len(result.lines) == 6
+
+
+async def test_cancelling_next_loses_no_message(pool: SandboxPool) -> None:
+    async with pool.session("tests") as session:
+        await session.begin(job("function main() { log('x'); return 1 }"))
+        for _ in range(3):
+            task = asyncio.create_task(session.next())
+            await asyncio.sleep(0)
+            assert task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled()
+        assert await session.next() == LogLine("info", "x")
+        assert await session.next() == Returned(1)
+
+
+async def test_a_cancelled_session_ends_its_process(pool: SandboxPool) -> None:
+    entered = asyncio.Event()
+    pids: list[int] = []
+
+    async def drive() -> None:
+        async with pool.session("cancelled") as session:
+            await session.begin(job("function main() { log('on'); for (;;) {} }"))
+            await session.next()
+            pids.append(session.pid or 0)
+            entered.set()
+            await session.next()
+
+    task = asyncio.create_task(drive())
+    await entered.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await eventually(lambda: not os.path.exists(f"/proc/{pids[0]}"))
+
+
+async def test_a_killed_process_is_a_crash(pool: SandboxPool) -> None:
+    async with pool.session("tests") as session:
+        await session.begin(job("function main() { log('on'); for (;;) {} }"))
+        await session.next()
+        assert session.pid is not None
+        os.kill(session.pid, 9)
+        with pytest.raises(EngineCrash, match="SIGKILL"):
+            await session.next()
+        with pytest.raises(RuntimeError, match="take another session"):
+            await session.begin(job(""))

@@ -1,0 +1,189 @@
+"""Which process a session gets, and what ends when."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.polling import eventually
+from tests.javascript.sandbox import job, run
+from workflow_operator.history.errors import EngineCrash
+from workflow_operator.javascript.host import LogLine, SandboxPool
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+
+ONE = "function main() { return 1 }"
+
+
+def gone(pid: int | None) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+async def pid_of(pool: SandboxPool, namespace: str) -> int:
+    async with pool.session(namespace) as session:
+        assert (await run(session, ONE)).returned() == 1
+        assert session.pid is not None
+        return session.pid
+
+
+async def test_a_process_serves_one_namespace_and_is_used_again() -> None:
+    pool = SandboxPool(size=3, idle=0)
+    first = await pid_of(pool, "a")
+    assert await pid_of(pool, "a") == first
+    assert await pid_of(pool, "b") != first
+    assert await pid_of(pool, "a") == first
+    await pool.close()
+    assert gone(first)
+
+
+async def test_a_full_pool_ends_the_least_recently_used_one_of_another_namespace() -> None:
+    pool = SandboxPool(size=2, idle=0)
+    a, b = await pid_of(pool, "a"), await pid_of(pool, "b")
+    assert await pid_of(pool, "a") == a
+    c = await pid_of(pool, "c")
+    await eventually(lambda: gone(b))
+    assert await pid_of(pool, "a") == a
+    assert await pid_of(pool, "c") == c
+    await pool.close()
+
+
+async def test_a_session_waits_for_a_slot_in_order() -> None:
+    pool = SandboxPool(size=1)
+    order: list[str] = []
+
+    async def use(name: str) -> None:
+        async with pool.session(name) as session:
+            order.append(name)
+            await run(session, ONE)
+
+    async with pool.session("held"):
+        tasks = [asyncio.create_task(use(name)) for name in "abcd"]
+        await asyncio.sleep(0)
+        tasks[1].cancel()
+        await asyncio.sleep(0)
+        assert order == []
+    await asyncio.wait(tasks)
+    assert order == ["a", "c", "d"]
+    await pool.close()
+
+
+async def test_many_at_once_never_exceed_the_size() -> None:
+    pool = SandboxPool(size=3, idle=1)
+    await pool.start()
+    pids: set[int] = set()
+    busy = most = 0
+
+    async def use(namespace: str) -> None:
+        nonlocal busy, most
+        async with pool.session(namespace) as session:
+            busy += 1
+            most = max(most, busy)
+            assert (await run(session, "function main() { sleep(1); return 1 }")).returned() == 1
+            pids.add(session.pid or 0)
+            busy -= 1
+
+    await asyncio.gather(*(use("n" + str(n % 2)) for n in range(20)))
+    assert most <= 3
+    await pool.close()
+    assert all(gone(pid) for pid in pids)
+
+
+async def test_a_session_left_in_the_middle_does_not_give_its_process_back() -> None:
+    pool = SandboxPool(size=2, idle=0)
+    async with pool.session("a") as session:
+        await session.begin(job("function main() { sleep(1) }"))
+        await session.next()
+        first = session.pid
+    await eventually(lambda: gone(first))
+    assert await pid_of(pool, "a") != first
+    await pool.close()
+
+
+async def test_after_the_zygote_died_another_one_is_started() -> None:
+    pool = SandboxPool(size=2, idle=1)
+    await pool.start()
+    async with pool.session("a") as session:
+        await session.begin(job("function main() { log('on'); for (;;) {} }"))
+        assert await session.next() == LogLine("info", "on")
+        assert session.pid is not None
+        os.kill(parent_of(session.pid), signal.SIGKILL)
+        with pytest.raises(EngineCrash):
+            await session.next()
+        await eventually(lambda: gone(session.pid))
+    assert await pid_of(pool, "a")
+    await pool.close()
+
+
+async def test_a_closed_pool_refuses_and_running_sessions_end() -> None:
+    pool = SandboxPool(size=2)
+    async with pool.session("a") as session:
+        await session.begin(job("function main() { log('on'); for (;;) {} }"))
+        await session.next()
+        waiting = asyncio.create_task(session.next())
+        await asyncio.sleep(0)
+        await pool.close()
+        with pytest.raises(EngineCrash):
+            await waiting
+    with pytest.raises(RuntimeError, match="closed"):
+        async with pool.session("a"):
+            pass
+
+
+async def test_two_hundred_runs_leak_neither_descriptors_nor_memory() -> None:
+    pool = SandboxPool(size=1, idle=0)
+    pid = await pid_of(pool, "a")
+    descriptors, size = len(os.listdir("/proc/self/fd")), resident(pid)
+    for _ in range(200):
+        assert await pid_of(pool, "a") == pid
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert len(os.listdir(f"/proc/{pid}/fd")) == 5
+    assert resident(pid) < size + 16 * 1024 * 1024
+    for number in range(10):
+        await pid_of(pool, f"n{number}")
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+    await pool.close()
+    assert len(os.listdir("/proc/self/fd")) < descriptors
+
+
+PARENT = """
+import asyncio, sys
+sys.path.insert(0, "operator")
+from workflow_operator.javascript.host import Job, SandboxPool
+async def main():
+    pool = SandboxPool(size=2)
+    await pool.start()
+    async with pool.session("a") as session:
+        await session.begin(Job("function main() { log('on'); for (;;) {} }", None, None, "i", 1, 1))
+        await session.next()
+        print(session.pid, flush=True)
+        await session.next()
+asyncio.run(main())
+"""
+
+
+async def test_when_the_parent_is_killed_everything_ends() -> None:
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", PARENT, stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    pid = int(await parent.stdout.readline())
+    zygote = parent_of(pid)
+    assert not gone(zygote)
+    parent.kill()
+    await parent.wait()
+    await eventually(lambda: gone(pid) and gone(zygote))
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+
+def resident(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
