@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -14,8 +14,29 @@ Check = Callable[[], Awaitable[str | None]]
 """None if well, else what is wrong."""
 
 
+class Readiness:
+    """What must be well for this replica to be ready, by name. While starting, what it waits for."""
+
+    def __init__(self) -> None:
+        self.checks: dict[str, Check] = {}
+        self._waiting_for: dict[str, str] = {"start": "not started yet"}
+
+    def waiting(self, name: str, problem: str) -> None:
+        """The start waits for something."""
+        self._waiting_for = {name: problem}
+
+    def started(self) -> None:
+        """From here on the checks alone count."""
+        self._waiting_for = {}
+
+    async def problems(self) -> dict[str, str]:
+        """What is not well, by name; empty if ready."""
+        found = {name: problem for name, check in self.checks.items() if (problem := await check()) is not None}
+        return found | self._waiting_for
+
+
 @asynccontextmanager
-async def health_endpoints(host: str, port: int, checks: Mapping[str, Check]) -> AsyncIterator[int]:
+async def health_endpoints(host: str, port: int, readiness: Readiness) -> AsyncIterator[int]:
     """Serve until the context ends; yields the port.
 
     /healthz answers as long as the event loop turns. /readyz answers 503, and names what fails, unless all is well.
@@ -25,8 +46,8 @@ async def health_endpoints(host: str, port: int, checks: Mapping[str, Check]) ->
         return web.json_response({"status": "ok"})
 
     async def readyz(_: web.Request) -> web.Response:
-        problems = {name: problem for name, check in checks.items() if (problem := await check()) is not None}
-        body = {"status": "ready" if not problems else "not ready", "problems": problems}
+        problems = await readiness.problems()
+        body = {"status": "not ready" if problems else "ready", "problems": problems}
         return web.json_response(body, status=503 if problems else 200)
 
     application = web.Application()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
 
 from workflow_operator.app import roles
-from workflow_operator.app.health import health_endpoints
-from workflow_operator.app.logs import log_script_line
+from workflow_operator.app.health import Readiness, health_endpoints
+from workflow_operator.app.logs import RunNames, log_script_line
 from workflow_operator.app.settings import Settings
 from workflow_operator.cluster import WorkflowRunClient, load_configuration
 from workflow_operator.engine import Sweeper, SystemClock
@@ -19,34 +20,38 @@ from workflow_operator.jetstream import StatusWatcher
 from workflow_operator.reconcile import OrphanSweeper, Reconciler
 
 
-async def run_operator(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT.
+async def run_operator(settings: Settings, names: RunNames) -> None:
+    """Run until SIGTERM or SIGINT. Waits for NATS and the API server at the start.
+
+    Args:
+        names: learns how the runs are called, for the logs.
 
     Raises:
-        Unavailable: NATS or the API server cannot be reached at the start.
         TopologyMismatch, InvalidInput: the installation is wrong; the text says where.
+        Stopped: asked to end before it had started.
         Exception: the watch failed for good.
     """
     stop = asyncio.Event()
-    watching = threading.Event()
     roles.stop_on_signals(stop)
+    readiness = Readiness()
     clock = SystemClock()
     async with (
+        health_endpoints(settings.health_host, settings.health_port, readiness),
         WorkflowRunClient(await load_configuration(os.environ)) as cluster,
-        roles.transport(settings, "operator") as transport,
-        roles.executor(transport, settings, log_script_line) as executor,
-        roles.membership(transport, settings, "operators") as members,
+        AsyncExitStack() as stack,
     ):
-        cluster_id = settings.cluster_id or await cluster.cluster_id()
+        start = roles.Start(stack, readiness, stop)
+        transport = await start.enter("nats", lambda: roles.transport(settings, "operator"))
+        cluster_id = settings.cluster_id or await start.get("apiServer", cluster.cluster_id)
+        executor = await stack.enter_async_context(roles.executor(transport, settings, log_script_line))
+        members = await start.enter("nats", lambda: roles.membership(transport, settings, "operators"))
         runner = roles.workflow_runner(transport, settings.engine_limits())
         reconciler = Reconciler(cluster, runner, transport.bus, members, cluster_id, clock.now)
         orphans = OrphanSweeper(cluster, runner, members, cluster_id)
         sweeper = Sweeper(transport.queue, clock)
         watcher = StatusWatcher(transport.connection)
         members.on_change(reconciler.shares_changed)
-
-        async def nats() -> str | None:
-            return None if transport.connection.connected else "not connected"
+        watching = threading.Event()
 
         async def api_server() -> str | None:
             return None if await cluster.ready() else "does not answer, or is not ready"
@@ -58,25 +63,25 @@ async def run_operator(settings: Settings) -> None:
             await watcher.caught_up.wait()
             await orphans.run(asyncio.sleep)
 
-        async with health_endpoints(
-            settings.health_host, settings.health_port, {"nats": nats, "apiServer": api_server, "watch": watch}
-        ):
-            await roles.run_until_stopped(
-                {
-                    "executor": executor.run(),
-                    "timers": transport.queue.run(),
-                    "sweep": sweeper.run(),
-                    "orphan sweep": sweep_orphans(),
-                    "statuses": _follow(watcher, [sweeper.observe, orphans.observe, reconciler.status_changed]),
-                    "reconcile": reconciler.run(settings.reconcile_workers),
-                    "watch": watch_runs(reconciler, ready=watching, namespaces=settings.namespaces()),
-                },
-                stop,
-                settings.shutdown_seconds,
-            )
+        readiness.checks |= {"nats": transport.check, "apiServer": api_server, "watch": watch}
+        readiness.started()
+        observers = (names.observe, sweeper.observe, orphans.observe, reconciler.status_changed)
+        await roles.run_until_stopped(
+            {
+                "executor": executor.run(),
+                "timers": transport.queue.run(),
+                "sweep": sweeper.run(),
+                "orphan sweep": sweep_orphans(),
+                "statuses": _follow(watcher, observers),
+                "reconcile": reconciler.run(settings.reconcile_workers),
+                "watch": watch_runs(reconciler, ready=watching, namespaces=settings.namespaces()),
+            },
+            stop,
+            settings.shutdown_seconds,
+        )
 
 
-async def _follow(watcher: StatusWatcher, sinks: list[Callable[[InstanceStatus], None]]) -> None:
+async def _follow(watcher: StatusWatcher, observers: Iterable[Callable[[InstanceStatus], None]]) -> None:
     async for status in watcher.statuses():
-        for sink in sinks:
-            sink(status)
+        for observe in observers:
+            observe(status)

@@ -6,16 +6,18 @@ import asyncio
 import logging
 import signal
 import uuid
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+from workflow_operator.app.health import Readiness
 from workflow_operator.app.settings import Settings
 from workflow_operator.engine import EngineLimits, Executor, SystemClock, WorkflowRunner
 from workflow_operator.engine.drive import DriveContext
 from workflow_operator.engine.script import LogSink
 from workflow_operator.engine.write import EventWriter
+from workflow_operator.history.errors import Unavailable
 from workflow_operator.javascript.host import SandboxPool
 from workflow_operator.jetstream import (
     Connection,
@@ -28,6 +30,9 @@ from workflow_operator.jetstream import (
 from workflow_operator.projector import Projector
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_START_RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,10 @@ class Transport:
     connection: Connection
     bus: JetStreamDataBus
     queue: JetStreamWorkQueue
+
+    async def check(self) -> str | None:
+        """None while connected, else what is wrong."""
+        return None if self.connection.connected else "not connected"
 
 
 @asynccontextmanager
@@ -113,6 +122,46 @@ class Feed(ProjectionFeed):
     def __init__(self, transport: Transport) -> None:
         super().__init__(transport.connection)
         self.tails = transport.bus.tails
+
+
+class Stopped(Exception):
+    """The process was asked to end before it had started."""
+
+
+class Start:
+    """The start of a role, which waits for what is not there yet: a replica may come up before its surroundings."""
+
+    def __init__(self, stack: AsyncExitStack, readiness: Readiness, stop: asyncio.Event) -> None:
+        self._stack = stack
+        self._readiness = readiness
+        self._stop = stop
+
+    async def enter(self, what: str, make: Callable[[], AbstractAsyncContextManager[T]]) -> T:
+        """Enter a context for as long as the role runs; otherwise as :meth:`get`."""
+        return await self.get(what, lambda: self._stack.enter_async_context(make()))
+
+    async def get(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Try until it works.
+
+        Raises:
+            Stopped: asked to end first.
+        """
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            while True:
+                trying = asyncio.ensure_future(attempt())
+                await asyncio.wait({trying, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                if not trying.done():
+                    trying.cancel()
+                    raise Stopped
+                try:
+                    return trying.result()
+                except Unavailable as error:
+                    logger.warning("waiting for %s: %s", what, error)
+                    self._readiness.waiting(what, str(error))
+                await asyncio.wait({stopping}, timeout=_START_RETRY_SECONDS)
+        finally:
+            stopping.cancel()
 
 
 async def run_until_stopped(parts: dict[str, Coroutine[Any, Any, None]], stop: asyncio.Event, grace: float) -> None:

@@ -8,16 +8,17 @@ import logging
 import signal
 import sys
 import uuid
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from pydantic import ValidationError
 
 from workflow_operator.app import roles
 from workflow_operator.app.local import LocalRun, local_history, run_locally
-from workflow_operator.app.logs import configure_logs
+from workflow_operator.app.logs import RunNames, configure_logs
 from workflow_operator.app.operator import run_operator
 from workflow_operator.app.projector import run_projector
 from workflow_operator.app.settings import Settings
@@ -165,13 +166,22 @@ async def _resolve(transport: roles.Transport, name: str) -> InstanceKey:
     return max(wanted, key=lambda status: status.created_at).key
 
 
-def _serve(role: str, main_coroutine: Any) -> None:
-    settings = Settings()
-    configure_logs(settings.log_level, {"role": role, "replica": settings.identity})
+def _serve(role: str, run: Callable[[Settings, RunNames], Coroutine[Any, Any, None]]) -> None:
     try:
-        asyncio.run(main_coroutine(settings))
+        settings = Settings()
+    except ValidationError as error:
+        raise click.UsageError(f"settings: {error}") from error
+    names = configure_logs(settings.log_level, {"role": role, "replica": settings.identity})
+    logger = logging.getLogger(__name__)
+    try:
+        asyncio.run(run(settings, names))
+    except roles.Stopped:
+        return
     except WorkflowError as error:
-        logging.getLogger(__name__).critical("%s", error)
+        logger.critical("%s", error)
+        sys.exit(1)
+    except Exception:
+        logger.critical("the %s ends", role, exc_info=True)
         sys.exit(1)
 
 
