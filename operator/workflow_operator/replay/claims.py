@@ -97,7 +97,11 @@ def cancel_request(events: Iterable[InstanceEvent]) -> InstanceEvent | None:
 def overtaken_by(events: Iterable[InstanceEvent]) -> InstanceEvent | None:
     """Of events that someone else appended: the one that takes the instance from its executor, if any.
 
-    A later claim, or an end: the executor stops at once, and neither acks nor extends its message, because its ack
-    would delete the new holder's.
+    A later claim, an end, or work of another executor, claimed or not. The executor stops at once, and neither acks
+    nor extends its message, because its ack would delete the new holder's.
     """
-    return next((event for event in events if event.type is EventType.CLAIMED or event.terminal), None)
+    return next((event for event in events if event.executor is not None or _takes(event)), None)
+
+
+def _takes(event: InstanceEvent) -> bool:
+    return event.type is EventType.CLAIMED or event.terminal

@@ -1,0 +1,153 @@
+"""What a single replay answers, case by case."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.fakes.events import at, call, history
+from workflow_operator.history import EventType
+from workflow_operator.history.errors import NonDeterminism
+from workflow_operator.replay import Delivery, Mode, New, Recorded, Replay, Start, Unanswered
+
+T = EventType
+
+
+def replay(*steps: Any) -> Replay:
+    return Replay(history(T.STARTED, *steps))
+
+
+def mark(index: str, name: str = "transition", arguments: Any = None) -> Any:
+    return (T.TRANSITION, {"call": call(index, name, arguments), "memory": arguments})
+
+
+def timer(index: str, name: str = "sleep") -> Any:
+    return (T.TIMER_STARTED, {"call": call(index, name), "fire_at": at(99)})
+
+
+def fired(index: str, name: str = "sleep") -> Any:
+    return (T.TIMER_FIRED, {"call": call(index, name)})
+
+
+def done(index: str, name: str) -> Any:
+    return (T.CALL_COMPLETED, {"call": call(index, name), "result": name})
+
+
+def test_an_empty_history_knows_nothing() -> None:
+    fresh = replay()
+    assert (fresh.replaying, fresh.time, fresh.awaited) == (False, at(1), frozenset())
+    assert fresh.call("transition", 1) == New(call("0.1", "transition", 1))
+    assert fresh.call("transition", 1) == New(call("0.2", "transition", 1))
+
+
+def test_a_synchronous_call_is_answered_by_its_own_index() -> None:
+    again = replay(mark("0.1"), timer("0.2"), fired("0.2"), timer("0.3"))
+    assert isinstance(again.call("transition", None), Recorded)
+    assert (again.time, again.replaying) == (at(2), True)
+    answered = again.call("sleep", None)
+    assert isinstance(answered, Recorded)
+    assert answered.event.type is T.TIMER_FIRED
+    assert again.time == at(4)
+    opened = again.call("sleep", None)
+    assert isinstance(opened, Unanswered)
+    assert opened.event.type is T.TIMER_STARTED
+    assert (again.time, again.replaying) == (at(4), False)
+
+
+def test_the_clock_shows_an_answer_as_it_is_recorded() -> None:
+    fresh = replay()
+    fresh.call("sleep", None)
+    opened, answer = history(timer("0.1"), fired("0.1"), first=7)
+    fresh.record(opened)
+    assert fresh.time == at(1)
+    fresh.record(answer)
+    assert fresh.time == at(8)
+
+
+def test_completions_are_delivered_one_at_a_time_in_the_order_of_the_history() -> None:
+    again = replay(done("0.2", "b"), done("0.1", "a"))
+    again.call("a", None, Mode.ASYNC)
+    again.call("b", None, Mode.ASYNC)
+    assert again.time == at(1)
+    assert again.awaited == {"0.1", "0.2"}
+    first = again.next_delivery()
+    assert isinstance(first, Delivery)
+    assert (first.index, first.event.result, again.time, again.replaying) == ("0.2", "b", at(2), True)
+    assert again.call("c", None, Mode.ASYNC).call.index == "1.1"
+    second = again.next_delivery()
+    assert isinstance(second, Delivery)
+    assert (second.index, again.time, again.replaying) == ("0.1", at(3), False)
+    assert again.call("c", None, Mode.ASYNC).call.index == "2.1"
+    assert again.next_delivery() is None
+
+
+def test_log_lines_are_not_held_back_by_a_completion_that_arrives_in_a_live_run() -> None:
+    fresh = replay()
+    fresh.call("a", None, Mode.ASYNC)
+    fresh.record(history(done("0.1", "a"), first=2)[0])
+    assert not fresh.replaying
+
+
+def test_the_function_of_a_recorded_step_is_not_started_and_shifts_nobody() -> None:
+    inner = [done("0.1.1", "inner"), done("1.1", "after its first await"), done("0.1", "step")]
+    again = replay(*inner, done("3.1", "next"))
+    assert isinstance(again.call("step", None, Mode.FUNCTION), Recorded)
+    settled = again.next_delivery()
+    assert isinstance(settled, Delivery)
+    assert settled.index == "0.1"
+    assert isinstance(again.call("next", None), Recorded)
+    assert not again.replaying
+    again.check_finished()
+
+
+def test_the_function_of_an_unfinished_step_starts_in_a_turn_of_its_own() -> None:
+    again = replay(done("0.1.1", "inner"))
+    assert isinstance(again.call("step", None, Mode.FUNCTION), New)
+    assert isinstance(again.call("other", None, Mode.ASYNC), New)
+    assert again.next_delivery() == Start("0.1")
+    assert isinstance(again.call("inner", None), Recorded)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "asked", "texts"),
+    [
+        (mark("0.1", "transition", "then"), ("sleep", 5), ["call 0.1", 'transition("then")', "sequence 2", "sleep(5)"]),
+        (
+            mark("0.1", "transition", "then"),
+            ("transition", "now"),
+            ['transition("then")', 'with other arguments, transition("now")'],
+        ),
+        (timer("0.2"), ("sleep", None), ["call 0.1", "holds sleep", "asks for sleep(null)"]),
+        (done("0.1", "a"), ("b", "x" * 500), ["holds a ", "b(", "…"]),
+    ],
+)
+def test_another_call_than_the_recorded_one_names_both(recorded: Any, asked: tuple[str, Any], texts: list[str]) -> None:
+    with pytest.raises(NonDeterminism) as raised:
+        replay(recorded).call(*asked)
+    for text in texts:
+        assert text in str(raised.value)
+    assert len(str(raised.value)) < 500
+
+
+def test_a_call_more_at_the_end_of_a_turn_is_seen() -> None:
+    again = replay(done("0.1", "a"), mark("1.1"))
+    again.call("a", None, Mode.ASYNC)
+    with pytest.raises(NonDeterminism, match=r"holds transition.* asks for extra"):
+        again.call("extra", None)
+
+
+@pytest.mark.parametrize("recorded", [timer("0.1"), done("0.1", "sleep")], ids=["opened", "completed"])
+def test_a_call_less_is_seen_when_the_script_is_idle_and_when_it_ends(recorded: Any) -> None:
+    with pytest.raises(NonDeterminism, match=r"holds sleep.*without making it"):
+        replay(recorded).next_delivery()
+    with pytest.raises(NonDeterminism, match=r"holds sleep.*without making it"):
+        replay(recorded).check_finished()
+
+
+def test_a_script_may_end_before_all_is_settled() -> None:
+    again = replay(done("0.1", "a"), done("0.2", "b"))
+    again.call("a", None, Mode.ASYNC)
+    again.call("b", None, Mode.ASYNC)
+    again.next_delivery()
+    again.check_finished()
