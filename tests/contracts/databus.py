@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.fakes.records import event, new_key, status
 
+from tests.fakes.records import event, new_key, status
 from workflow_operator.history import DataBus, EventType, InstanceKey, StatusValue
 from workflow_operator.history.errors import Conflict, PayloadTooLarge
 

@@ -6,10 +6,10 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from tests.contracts.databus import DataBusContract
 from tests.contracts.workqueue import WorkQueueContract
 from tests.fakes.memory import MemoryDataBus, MemoryWorkQueue
-
 from workflow_operator.history import DataBus, WorkQueue
 from workflow_operator.jetstream.bus import JetStreamDataBus
 from workflow_operator.jetstream.queue import JetStreamWorkQueue
@@ -28,22 +28,36 @@ class TestJetStreamDataBus(DataBusContract):
         return bus
 
 
-class _WallClock:
+class _Clock:
+    """Real time, ``factor`` times as fast."""
+
+    def __init__(self, factor: float) -> None:
+        self._factor = factor
+        self._start = datetime.now(UTC)
+
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return self._start + (datetime.now(UTC) - self._start) * self._factor
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(seconds / self._factor)
 
 
 class TestMemoryWorkQueue(WorkQueueContract):
     @pytest.fixture
-    def work_queue(self) -> WorkQueue:
-        return MemoryWorkQueue(_WallClock(), ack_wait=timedelta(seconds=1))
+    def clock(self) -> _Clock:
+        return _Clock(5)
+
+    @pytest.fixture
+    def work_queue(self, clock: _Clock) -> WorkQueue:
+        return MemoryWorkQueue(clock, ack_wait=timedelta(seconds=1))
 
 
 @pytest.mark.integration
 class TestJetStreamWorkQueue(WorkQueueContract):
+    @pytest.fixture
+    def clock(self) -> _Clock:
+        return _Clock(1)
+
     @pytest.fixture
     def work_queue(self, queue: JetStreamWorkQueue) -> WorkQueue:
         return queue

@@ -1,22 +1,27 @@
-"""What every WorkQueue keeps to. A test class inherits the suite and provides the fixture ``work_queue``.
+"""What every WorkQueue keeps to.
 
-Its ack wait is one second.
+A test class inherits the suite and provides the fixtures ``work_queue``, whose ack wait is one second, and ``clock``,
+which is the queue's.
 """
 
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from typing import Protocol
 
 from tests.fakes.records import new_key
-
 from workflow_operator.history import WorkQueue
 
 SOON = 10.0
 
 
-def in_seconds(seconds: float) -> datetime:
-    return datetime.now(UTC) + timedelta(seconds=seconds)
+class Clock(Protocol):
+    def now(self) -> datetime: ...
+
+
+def in_seconds(clock: Clock, seconds: float) -> datetime:
+    return clock.now() + timedelta(seconds=seconds)
 
 
 class WorkQueueContract:
@@ -79,27 +84,27 @@ class WorkQueueContract:
         (again,) = await work_queue.pull(3, SOON)
         assert (again.key, again.attempt) == (key, 2)
 
-    async def test_a_timer_queues_it_at_its_time(self, work_queue: WorkQueue) -> None:
+    async def test_a_timer_queues_it_at_its_time(self, work_queue: WorkQueue, clock: Clock) -> None:
         key = new_key()
-        at = in_seconds(1.0)
+        at = in_seconds(clock, 1.0)
         await work_queue.enqueue_at(key, at, 7)
 
         (taken,) = await work_queue.pull(3, SOON)
 
         assert (taken.key, taken.attempt) == (key, 1)
-        assert datetime.now(UTC) >= at
+        assert clock.now() >= at
         await taken.ack()
         assert await work_queue.pull(3, 0.5) == []
 
-    async def test_a_timer_of_the_past_fires_at_once(self, work_queue: WorkQueue) -> None:
+    async def test_a_timer_of_the_past_fires_at_once(self, work_queue: WorkQueue, clock: Clock) -> None:
         key = new_key()
-        await work_queue.enqueue_at(key, in_seconds(-3600), 7)
+        await work_queue.enqueue_at(key, in_seconds(clock, -3600), 7)
 
         assert [each.key for each in await work_queue.pull(3, SOON)] == [key]
 
-    async def test_a_timer_set_twice_fires_once(self, work_queue: WorkQueue) -> None:
+    async def test_a_timer_set_twice_fires_once(self, work_queue: WorkQueue, clock: Clock) -> None:
         key = new_key()
-        at = in_seconds(0.5)
+        at = in_seconds(clock, 0.5)
         await work_queue.enqueue_at(key, at, 7)
         await work_queue.enqueue_at(key, at, 7)
 
@@ -108,11 +113,11 @@ class WorkQueueContract:
 
         assert await work_queue.pull(3, 0.7) == []
 
-    async def test_a_timer_waits_for_the_holder_to_be_done(self, work_queue: WorkQueue) -> None:
+    async def test_a_timer_waits_for_the_holder_to_be_done(self, work_queue: WorkQueue, clock: Clock) -> None:
         key = new_key()
         await work_queue.enqueue(key)
         (held,) = await work_queue.pull(3, SOON)
-        await work_queue.enqueue_at(key, in_seconds(-1), 7)
+        await work_queue.enqueue_at(key, in_seconds(clock, -1), 7)
 
         assert await work_queue.pull(3, 0.5) == []
         await held.ack()

@@ -40,15 +40,15 @@ class MemoryDataBus:
 
     async def push_instance_event(self, event: InstanceEvent, expected: int) -> InstanceEvent:
         data = self._checked(encode_event(event))
-        history = await self.query_history(event.key)
-        for stored in history:
-            if stored.event_id == event.event_id and stored.previous == expected:
-                return event.model_copy(update={"sequence": stored.sequence, "previous": expected})
-        last = history[-1].sequence if history else 0
+        history = self._events.setdefault(event.key, [])
+        for sequence, previous, stored in history:
+            if previous == expected and decode_event(stored).event_id == event.event_id:
+                return event.model_copy(update={"sequence": sequence, "previous": expected})
+        last = history[-1][0] if history else 0
         if last != expected:
             raise Conflict(f"instance {event.key}: expected sequence {expected} to be the last, found {last}")
         self._last_event += 1
-        self._events.setdefault(event.key, []).append((self._last_event, expected, data))
+        history.append((self._last_event, expected, data))
         return event.model_copy(update={"sequence": self._last_event, "previous": expected})
 
     async def query_history(self, key: InstanceKey, *, after: int = 0) -> list[InstanceEvent]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 T = TypeVar("T")
 
 
+@overload
+async def eventually(condition: Callable[[], Awaitable[T]], *, deadline_seconds: float = 10.0) -> T: ...
+@overload
+async def eventually(condition: Callable[[], T], *, deadline_seconds: float = 10.0) -> T: ...
 async def eventually(condition: Callable[[], Awaitable[T]] | Callable[[], T], *, deadline_seconds: float = 10.0) -> T:
     """The first true value of ``condition``.
 

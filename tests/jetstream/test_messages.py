@@ -6,6 +6,7 @@ import pytest
 
 from workflow_operator.history.errors import InvalidInput
 from workflow_operator.jetstream.answers import Answer, read_answer
+from workflow_operator.jetstream.bus import event_id
 from workflow_operator.jetstream.headers import size
 from workflow_operator.jetstream.projection import source_sequence
 from workflow_operator.jetstream.queue import due_pause
@@ -49,3 +50,18 @@ def test_source_sequence() -> None:
     for bad in ("", "HISTORY", "HISTORY x y"):
         with pytest.raises(InvalidInput, match="Nats-Stream-Source"):
             source_sequence(bad)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b'{"version": 9, "eventID": "abc"}', "abc"),
+        (b'{"version": 9}', None),
+        (b"[]", None),
+        (b"3", None),
+        (b"\xff", None),
+        (b"", None),
+    ],
+)
+def test_event_id_of_any_data(data: bytes, expected: str | None) -> None:
+    assert event_id(data) == expected

@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes.polling import eventually
 from tests.fakes.records import new_key
-from workflow_operator.history import Delivery
+from workflow_operator.history import Delivery, InstanceKey
 from workflow_operator.history.errors import Unavailable
 from workflow_operator.jetstream.connection import Connection
 from workflow_operator.jetstream.queue import JetStreamWorkQueue
@@ -36,7 +36,7 @@ async def test_what_was_queued_and_scheduled_outlives_the_server(
     nats_server.kill()
     await nats_server.start()
 
-    taken = set()
+    taken: set[InstanceKey] = set()
 
     async def both() -> bool:
         taken.update(each.key for each in await pull_over_outage(queue))

@@ -1,0 +1,140 @@
+"""Who is alive, and who owns what."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from tests.fakes.polling import eventually
+from workflow_operator.history.errors import InvalidInput, Unavailable
+from workflow_operator.jetstream.connection import Connection, ConnectionOptions
+from workflow_operator.jetstream.membership import REFRESH_SECONDS, Membership, rendezvous
+from workflow_operator.jetstream.server import EmbeddedServer
+from workflow_operator.jetstream.topology import TopologyOptions, ensure
+
+KEYS = [f"default/{number}" for number in range(10_000)]
+
+
+def owners(members: list[str]) -> dict[str, str | None]:
+    return {key: rendezvous(members, key) for key in KEYS}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 16])
+def test_shares_are_even(count: int) -> None:
+    shares = Counter(owners([f"replica-{number}" for number in range(count)]).values())
+    assert len(shares) == count
+    assert all(abs(share - len(KEYS) / count) < 0.15 * len(KEYS) / count for share in shares.values())
+
+
+def test_a_member_that_goes_moves_its_own_keys_only() -> None:
+    before, after = owners(["a", "b", "c"]), owners(["a", "c"])
+    assert all(before[key] == after[key] for key in KEYS if before[key] != "b")
+    assert Counter(after[key] for key in KEYS if before[key] == "b").keys() == {"a", "c"}
+
+
+def test_a_member_that_comes_takes_from_everybody_and_moves_nothing_else() -> None:
+    before, after = owners(["a", "b"]), owners(["a", "b", "c"])
+    assert {after[key] for key in KEYS if before[key] != after[key]} == {"c"}
+    assert {before[key] for key in KEYS if before[key] != after[key]} == {"a", "b"}
+
+
+def test_the_order_of_members_does_not_matter() -> None:
+    assert owners(["a", "b", "c"]) == owners(["c", "a", "b"])
+
+
+def test_the_owner_is_the_same_in_every_release() -> None:
+    # Replicas of two releases share the work during an upgrade.
+    assert "".join(str(rendezvous(["a", "b", "c"], str(key))) for key in range(8)) == "accbacba"
+
+
+def test_nobody_owns_anything_without_members() -> None:
+    assert rendezvous([], "key") is None
+
+
+@pytest.mark.parametrize("bad", ["", "a.b", "a b", "*", ">"])
+def test_refuses_a_name_that_is_not_one_token(bad: str) -> None:
+    connection = Connection(ConnectionOptions(servers=(), name=""))
+    with pytest.raises(InvalidInput, match="letters"):
+        Membership(connection, "projectors", bad)
+    with pytest.raises(InvalidInput, match="letters"):
+        Membership(connection, bad, "me")
+
+
+class Ticker:
+    """Sleep that ends when the test says so."""
+
+    def __init__(self) -> None:
+        self._waiting: list[asyncio.Future[None]] = []
+        self.slept: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        await future
+
+    async def tick(self) -> None:
+        await eventually(lambda: self._waiting)
+        self._waiting.pop().set_result(None)
+
+
+@pytest.mark.integration
+async def test_members_see_one_another_come_and_go(connection: Connection) -> None:
+    ticker = Ticker()
+    one = Membership(connection, "projectors", "one", sleep=ticker.sleep)
+    two = Membership(connection, "projectors", "two", sleep=Ticker().sleep)
+    changes: list[tuple[str, ...]] = []
+    one.on_change(lambda: changes.append(one.members))
+    elsewhere = Membership(connection, "operators", "three", sleep=Ticker().sleep)
+    await one.start()
+    await elsewhere.start()
+    await two.start()
+    assert two.members == ("one", "two")
+
+    await ticker.tick()
+    await eventually(lambda: changes == [("one", "two")])
+    assert all(one.owns(key) != two.owns(key) for key in KEYS[:100])
+
+    await two.close()
+    await ticker.tick()
+    await eventually(lambda: changes == [("one", "two"), ("one",)])
+    assert all(map(one.owns, KEYS[:100]))
+    assert set(ticker.slept) == {REFRESH_SECONDS}
+    await one.close()
+    await elsewhere.close()
+
+
+@pytest.mark.integration
+async def test_a_member_that_falls_silent_is_gone_after_the_ttl(nats_server: EmbeddedServer) -> None:
+    connection = await Connection.open(ConnectionOptions(servers=(nats_server.url,), name="tests"))
+    await ensure(connection, TopologyOptions(member_ttl_seconds=1.0))
+    one, silent = (Membership(connection, "projectors", name) for name in ("one", "silent"))
+    await silent.refresh()
+    await one.refresh()
+    assert one.members == ("one", "silent")
+
+    async def alone() -> bool:
+        await one.refresh()
+        return one.members == ("one",)
+
+    await eventually(alone, deadline_seconds=5)
+    await connection.close()
+
+
+@pytest.mark.integration
+async def test_the_last_view_stays_while_nats_is_away(nats_server: EmbeddedServer, connection: Connection) -> None:
+    ticker = Ticker()
+    one, two = (Membership(connection, "projectors", name, sleep=ticker.sleep) for name in ("one", "two"))
+    await two.refresh()
+    await one.start()
+    nats_server.kill()
+    await eventually(lambda: not connection.connected)
+
+    with pytest.raises(Unavailable):
+        await one.refresh()
+    await ticker.tick()
+    await eventually(lambda: len(ticker.slept) == 2)
+    assert one.members == ("one", "two")
+    await one.close()

@@ -1,0 +1,79 @@
+"""Streams and consumers."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from workflow_operator.history.errors import InvalidInput, TopologyMismatch
+from workflow_operator.jetstream.connection import Connection, ConnectionOptions
+from workflow_operator.jetstream.server import EmbeddedServer
+from workflow_operator.jetstream.topology import (
+    EXECUTION,
+    EXECUTORS,
+    HISTORY,
+    TopologyOptions,
+    ensure,
+    mismatches,
+    streams,
+)
+
+pytestmark = pytest.mark.integration
+
+
+async def test_many_replicas_may_start_at_once(nats_server: EmbeddedServer) -> None:
+    replicas = [
+        await Connection.open(ConnectionOptions(servers=(nats_server.url,), name=str(number))) for number in range(8)
+    ]
+    await asyncio.gather(*map(ensure, replicas))
+
+    for declared in streams(TopologyOptions()):
+        found = await replicas[0].api(f"STREAM.INFO.{declared.stream}", {})
+        assert mismatches(declared, found["config"]) == []
+    for replica in replicas:
+        await replica.close()
+
+
+async def test_what_exists_is_left_as_it_is(connection: Connection) -> None:
+    before = await connection.api(f"STREAM.INFO.{HISTORY}", {})
+    config = before["config"] | {"description": "edited", "max_msg_size": 500_000}
+    assert "error" not in await connection.api(f"STREAM.UPDATE.{HISTORY}", config)
+
+    await ensure(connection, TopologyOptions(replicas=3, member_ttl_seconds=60))
+
+    after = await connection.api(f"STREAM.INFO.{HISTORY}", {})
+    assert after["config"]["description"] == "edited"
+    assert after["config"]["num_replicas"] == 1
+
+
+async def test_a_stream_that_differs_is_named_with_what_to_do(connection: Connection) -> None:
+    config = (await connection.api(f"STREAM.INFO.{HISTORY}", {}))["config"]
+    assert "error" not in await connection.api(f"STREAM.UPDATE.{HISTORY}", config | {"max_age": 3_600_000_000_000})
+
+    with pytest.raises(
+        TopologyMismatch, match=r"stream HISTORY .* max_age is 3600000000000, expected -1.*`nats stream edit`"
+    ):
+        await ensure(connection)
+
+
+async def test_a_consumer_that_differs_is_named_with_what_to_do(connection: Connection) -> None:
+    await connection.api(f"CONSUMER.DELETE.{EXECUTION}.{EXECUTORS}", {})
+    config = {"durable_name": EXECUTORS, "filter_subject": "execution.queue.a.*", "ack_policy": "explicit"}
+    await connection.api(
+        f"CONSUMER.DURABLE.CREATE.{EXECUTION}.{EXECUTORS}", {"stream_name": EXECUTION, "config": config}
+    )
+
+    with pytest.raises(
+        TopologyMismatch,
+        match=r'stream EXECUTION, consumer executors .* filter_subject is "execution.queue.a.\*", '
+        r'expected "execution.queue.>".*`nats consumer edit`',
+    ):
+        await ensure(connection)
+
+
+async def test_a_refusal_of_the_server_is_passed_on(nats_server: EmbeddedServer) -> None:
+    connection = await Connection.open(ConnectionOptions(servers=(nats_server.url,), name="tests"))
+    with pytest.raises(InvalidInput, match=r"stream HISTORY cannot be created: .*replicas"):
+        await ensure(connection, TopologyOptions(replicas=3))
+    await connection.close()
