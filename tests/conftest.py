@@ -1,1 +1,26 @@
-pytest_plugins = ["tests.fixtures.control_plane", "tests.fixtures.workflowruns"]
+"""Fixtures for all tests, and the markers that follow from them."""
+
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["tests.fixtures.control_plane", "tests.fixtures.nats", "tests.fixtures.workflowruns"]
+
+MARKER_OF_FIXTURE = {"control_plane_binary": "e2e", "nats_server": "integration"}
+E2E = Path(__file__).parent / "e2e"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts servers, so that no such test slips in among the unit tests; run the quickest kind first."""
+    for item in items:
+        for fixture, marker in MARKER_OF_FIXTURE.items():
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(marker)
+        if E2E in item.path.parents:
+            item.add_marker("e2e")
+    items.sort(key=_kind)
+
+
+def _kind(item: pytest.Item) -> int:
+    return 2 if item.get_closest_marker("e2e") else 1 if item.get_closest_marker("integration") else 0

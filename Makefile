@@ -1,0 +1,57 @@
+# The system's Python makes .venv; everything else comes from there, pinned by hash in requirements.lock.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test unit check format docs crds lock bench clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY) ## Bring everything up on this machine, run the examples, stay up until Ctrl-C
+	@$(BIN)/python -m dev.demo $(ARGS)
+
+test: $(READY) ## All tests: unit, integration, e2e (the first time compiles an API server: 6 to 12 minutes)
+	@$(BIN)/python -m pytest $(ARGS)
+
+unit: $(READY) ## The unit tests alone, in seconds
+	@$(BIN)/python -m pytest -m "not integration and not e2e" $(ARGS)
+
+check: $(READY) ## Style, types, and which package may import which
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## Format the code and sort its imports
+	$(BIN)/ruff check --fix --select I .
+	$(BIN)/ruff format .
+
+crds: $(READY) ## Generate the CRD and its reference in docs/ from resources/
+	@$(BIN)/python -m workflow_operator.resources.generate
+
+docs: crds ## Generate every generated page in docs/
+	@$(BIN)/python -m dev.settings_doc
+
+bench: $(READY) ## Run the benchmarks
+	@set -e; for each in benchmarks/*.py; do echo "== $$each"; $(BIN)/python "$$each"; done
+
+lock: ## Pin all dependencies in requirements.lock again (needs uv)
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		--all-extras pyproject.toml -o requirements.lock $(ARGS)
+
+clean: ## Remove .venv and the tools' caches
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed, and $(PYTHON) is: $$($(PYTHON) --version 2>&1)."; \
+		echo "Name another one: make PYTHON=/path/to/python3.12"; exit 1; }
+	@echo "installing the dependencies into .venv: about 2 minutes the first time"
+	@$(PYTHON) -m venv .venv || { \
+		echo "$(PYTHON) cannot make a virtual environment: install its venv module (Debian: python3-venv)."; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
