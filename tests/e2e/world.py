@@ -7,15 +7,18 @@ import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
+from itertools import pairwise
 from typing import Any, TypeVar
 from uuid import UUID
 
 from dev.stack import Process, Stack, blocking
 from tests.fixtures.workflowruns import Kubectl, manifest
 from workflow_operator.history import EventType, InstanceEvent, InstanceKey, InstanceStatus, fold
-from workflow_operator.jetstream import Connection, JetStreamDataBus, JetStreamWorkQueue
+from workflow_operator.jetstream import Connection, JetStreamDataBus
 from workflow_operator.jetstream.connection import ConnectionOptions
+from workflow_operator.jetstream.topology import EXECUTION, EXECUTORS
 
 T = TypeVar("T")
 History = list[InstanceEvent]
@@ -68,10 +71,6 @@ class World:
 
     # --- histories -------------------------------------------------------------------------------------------------
 
-    def with_bus(self, ask: Callable[[JetStreamDataBus, JetStreamWorkQueue], Awaitable[T]]) -> T:
-        """Ask NATS over a connection of our own."""
-        return with_bus(self.stack.nats.url, ask)
-
     def histories(self, keys: Iterable[InstanceKey]) -> dict[InstanceKey, History]:
         """The events of each instance, read from JetStream."""
         return histories(self.stack.nats.url, keys)
@@ -89,6 +88,15 @@ class World:
             return events if condition(events) else None
 
         return self.until(look, f"history of {key}: {what}", within=within, pause=0.1)
+
+    def held(self) -> int:
+        """Instances that wait for an executor or are held by one."""
+
+        async def ask(connection: Connection) -> int:
+            info = await connection.api(f"CONSUMER.INFO.{EXECUTION}.{EXECUTORS}", {})
+            return int(info["num_pending"]) + int(info["num_ack_pending"])
+
+        return connected(self.stack.nats.url, ask)
 
     # --- processes -------------------------------------------------------------------------------------------------
 
@@ -115,6 +123,10 @@ class World:
         """The first true value of the condition; AssertionError with the ends of the logs after ``within`` seconds."""
         return until(condition, what, within=within, pause=pause, explain=self.explain)
 
+    def until_without_objects(self, condition: Callable[[], bool], what: str, *, within: float = 60.0) -> None:
+        """As until(), while no API server answers."""
+        until(condition, what, within=within, pause=0.2, explain=self.stack.tails)
+
     def explain(self) -> str:
         """What a reader of a failed test wants to see."""
         phases = Counter(run["status"]["phase"] for run in self.runs().values())
@@ -129,11 +141,13 @@ def key_of(run: JsonObject) -> InstanceKey:
     return InstanceKey(run["metadata"]["namespace"], UUID(run["metadata"]["uid"]))
 
 
-def with_bus(url: str, ask: Callable[[JetStreamDataBus, JetStreamWorkQueue], Awaitable[T]]) -> T:
+def connected(url: str, ask: Callable[[Connection], Awaitable[T]]) -> T:
+    """Ask NATS over a connection of our own."""
+
     async def work() -> T:
         connection = await Connection.open(ConnectionOptions(servers=(url,), name="tests"))
         try:
-            return await ask(JetStreamDataBus(connection), JetStreamWorkQueue(connection))
+            return await ask(connection)
         finally:
             await connection.close()
 
@@ -141,10 +155,11 @@ def with_bus(url: str, ask: Callable[[JetStreamDataBus, JetStreamWorkQueue], Awa
 
 
 def histories(url: str, keys: Iterable[InstanceKey]) -> dict[InstanceKey, History]:
-    async def ask(bus: JetStreamDataBus, _: JetStreamWorkQueue) -> dict[InstanceKey, History]:
+    async def ask(connection: Connection) -> dict[InstanceKey, History]:
+        bus = JetStreamDataBus(connection)
         return {key: await bus.query_history(key) for key in keys}
 
-    return with_bus(url, ask)
+    return connected(url, ask)
 
 
 def until(
@@ -176,7 +191,7 @@ def assert_sound(history: History) -> None:
     assert history, "no history"
     assert history[0].type is EventType.STARTED
     assert history[0].previous == 0
-    for before, event in zip(history, history[1:], strict=False):
+    for before, event in pairwise(history):
         assert event.previous == before.sequence, f"gap before {event.type} at {event.sequence}"
         assert not before.terminal, f"{event.type} behind {before.type}"
     assert len({event.event_id for event in history}) == len(history)
@@ -199,13 +214,25 @@ def drivers(history: History) -> list[str]:
     return [name for place, name in enumerate(ids) if place == 0 or ids[place - 1] != name]
 
 
-def handovers(history: History) -> list[tuple[InstanceEvent, InstanceEvent]]:
-    """(last event of one executor, first event of the next)."""
-    written = [event for event in history if event.executor]
+@dataclass(frozen=True)
+class Handover:
+    """An instance went from one executor to another: the last event of the one, the first of the other."""
+
+    last: InstanceEvent
+    first: InstanceEvent
+    leaving: str
+
+    @property
+    def seconds(self) -> float:
+        return (self.first.time - self.last.time).total_seconds()
+
+
+def handovers(history: History) -> list[Handover]:
+    written = [(event, event.executor.id) for event in history if event.executor]
     return [
-        (before, after)
-        for before, after in zip(written, written[1:], strict=False)
-        if before.executor and after.executor and before.executor.id != after.executor.id
+        Handover(before, after, leaving)
+        for (before, leaving), (after, taking) in pairwise(written)
+        if leaving != taking
     ]
 
 
