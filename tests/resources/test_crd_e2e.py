@@ -3,9 +3,10 @@
 import json
 
 import pytest
+import yaml
 
 from dev.control_plane import ControlPlane
-from tests.fixtures.workflowruns import CRD_FILE, CRD_NAME, Kubectl, manifest
+from tests.fixtures.workflowruns import CRD_FILE, CRD_NAME, PROJECT, Kubectl, manifest
 
 pytestmark = pytest.mark.e2e
 
@@ -102,3 +103,10 @@ def test_kubectl_explains_every_field(workflowrun_api: ControlPlane) -> None:
     for field in ("script", "scriptFrom", "entrypoint", "input", "historySequence", "completionTime"):
         assert f"{field}\t<" in explained, field
     assert "Function to call" in workflowrun_api.kubectl("explain", "workflowrun.spec.entrypoint")
+
+
+def test_the_example_of_the_documentation_is_accepted(kubectl: Kubectl) -> None:
+    page = (PROJECT / "docs" / "workflowrun.md").read_text()
+    [example] = [block.split("```")[0] for block in page.split("```yaml\n")[1:]]
+    kubectl("apply", "-f", "-", document=yaml.safe_load(example))
+    assert kubectl.get("greet")["spec"]["input"] == {"name": "World"}
