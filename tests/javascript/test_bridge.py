@@ -9,12 +9,12 @@ import pytest
 from py_mini_racer import _dll
 
 from workflow_operator.javascript.worker import bridge
-from workflow_operator.javascript.worker.bridge import EngineError, Isolate, Operation, OutOfMemory
+from workflow_operator.javascript.worker.bridge import EngineError, Isolate, Operation, OutOfMemory, Prelude
 
 pytestmark = pytest.mark.integration
 
 # The smallest prelude: exposes the exchange to the test's own scripts.
-PRELUDE = """(function () {
+PRELUDE = Prelude("""(function () {
   const call = this;
   const buffer = new ArrayBuffer(8 + 2 * 16);
   const header = new Int32Array(buffer, 0, 2), units = new Uint16Array(buffer, 8);
@@ -26,7 +26,7 @@ PRELUDE = """(function () {
   };
   const begin = (json) => { globalThis.given = json };
   return {buffer, begin, name() { return this.text }, execute() { return this() }, settle() {}};
-})"""
+})""")
 
 
 class Recorder:
@@ -114,6 +114,14 @@ def test_the_report_asks_a_thrown_object_for_its_string_after_the_script(isolate
     with pytest.raises(EngineError) as raised:
         isolate.run("throw {[Symbol.toPrimitive]() { return 'asked' }}")
     assert "asked" in raised.value.report
+
+
+def test_a_library_is_handed_to_the_prelude(recorder: Recorder) -> None:
+    script = PRELUDE.script.replace("function ()", "function (one, two)").replace(
+        "settle() {}", "settle: () => one + two"
+    )
+    with Isolate(Prelude(script, ("'a'", "'b'")), recorder, on_error=fail) as isolate:
+        assert isolate.control("settle") == "ab"
 
 
 def test_microtasks_run_before_the_next_task(isolate: Isolate) -> None:

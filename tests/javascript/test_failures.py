@@ -1,6 +1,6 @@
 """What a script throws or returns wrongly, as its user reads it."""
 
-# ruff: noqa: E501, SIM905 - tables of scripts, one a line
+# ruff: noqa: E501 - tables of scripts, one a line
 
 from __future__ import annotations
 
@@ -46,6 +46,8 @@ THROWN = [
     ("\nthrow new Error('top')", ("Error", "top", 2, 7)),
     ("\n  throw 'top'", ("Error", "top", 2, 3)),
     ("\ntransition(1, 2)", ("TypeError", "transition: expected a function as first argument, got a value of type number", 2, 1)),
+    ("//# sourceURL=evil.js\nfunction main() { throw 'named' }", ("Error", "named", 2, 19)),
+    ("function main() { throw 'at:9: x\\ny\\n^' }", ("Error", "at:9: x\ny\n^", 1, 19)),
     ("let x = ;", ("SyntaxError", "Unexpected token ';'", 1, 9)),
     ("function main() {\n  return 1\n", ("SyntaxError", "Unexpected end of input", 3, None)),
     ("\nimport x from 'y'", ("SyntaxError", "Cannot use import statement outside a module", 2, 1)),

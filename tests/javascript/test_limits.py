@@ -1,11 +1,12 @@
 """Each limit ends its own run with its own error, and no other run."""
 
-# ruff: noqa: E501, SIM905 - tables of scripts, one a line
+# ruff: noqa: E501 - tables of scripts, one a line
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 
 import pytest
 
@@ -75,6 +76,9 @@ async def test_log_lines_do_not_extend_the_time(pool: SandboxPool) -> None:
 
 async def test_cancelling_next_loses_no_message(pool: SandboxPool) -> None:
     async with pool.session("tests") as session:
+        await run(session, "function main() {}")
+        assert session.pid is not None
+        os.kill(session.pid, signal.SIGSTOP)
         await session.begin(job("function main() { log('x'); return 1 }"))
         for _ in range(3):
             task = asyncio.create_task(session.next())
@@ -82,6 +86,7 @@ async def test_cancelling_next_loses_no_message(pool: SandboxPool) -> None:
             assert task.cancel()
             await asyncio.wait([task])
             assert task.cancelled()
+        os.kill(session.pid, signal.SIGCONT)
         assert await session.next() == LogLine("info", "x")
         assert await session.next() == Returned(1)
 

@@ -95,6 +95,7 @@ def test_the_place_is_the_innermost_frame_of_the_script(stack: str, place: Place
         ("workflow.js:2: TypeError: x\nsrc\n  ^^\n\nstack", ("TypeError", "x", Place(2, 3))),
         ("workflow.js:2: plain\nsrc\n^\n", ("Error", "plain", Place(2, 1))),
         ("workflow.js:2: A: two\nlines\nsrc\n ^\n", ("A", "two\nlines", Place(2, 2))),
+        ("workflow.js:2: x\nfake\n^\nsrc\n ^\n", ("Error", "x\nfake\n^", Place(2, 2))),
         ("workflow.js:2: no marker", ("Error", "no marker", Place(2, None))),
         ("prelude.js:9: TypeError: x\nsrc\n^\n", ("TypeError", "x", None)),
         ("something else", ("Error", "something else", None)),
@@ -102,7 +103,7 @@ def test_the_place_is_the_innermost_frame_of_the_script(stack: str, place: Place
     ],
 )
 def test_reports(report: str, wanted: tuple[str, str, Place | None]) -> None:
-    assert from_report(report) == wanted
+    assert from_report(report, "first\nsrc") == wanted
 
 
 @pytest.mark.parametrize(

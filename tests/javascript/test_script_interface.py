@@ -1,6 +1,6 @@
 """What a script can call, and what comes back."""
 
-# ruff: noqa: E501, SIM905 - tables of scripts, one a line
+# ruff: noqa: E501 - tables of scripts, one a line
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from collections import deque
 
 from workflow_operator.javascript.worker.wire import Decoder, ProtocolError, encode
 
-_PAUSE_AT = 64
+_PAUSE_AT = 16
 
 
 class Channel(asyncio.Protocol):

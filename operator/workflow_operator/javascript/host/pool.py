@@ -6,8 +6,9 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
+from workflow_operator.history.errors import EngineCrash
 from workflow_operator.javascript.host.process import SandboxProcess, Zygote
 from workflow_operator.javascript.host.session import Session
 
@@ -31,8 +32,14 @@ class SandboxPool:
         self._closed = False
 
     async def start(self) -> None:
-        """Start the zygote and the blank processes. Raises EngineCrash when V8 does not start."""
-        await self._zygote.start()
+        """Start the zygote and the blank processes. Raises EngineCrash when a sandbox does not come up here."""
+        process = await self._fork()
+        try:
+            await process.wait_ready()
+        except BaseException:
+            self._end(process)
+            raise
+        self._blank.append(process)
         await self._fill()
 
     async def close(self) -> None:
@@ -112,6 +119,9 @@ class SandboxPool:
         self._forking += 1
         try:
             return await self._zygote.fork()
+        except BaseException:
+            self._wake_one()
+            raise
         finally:
             self._forking -= 1
 
@@ -120,6 +130,11 @@ class SandboxPool:
             self._refill = asyncio.get_running_loop().create_task(self._fill())
 
     async def _fill(self) -> None:
+        # Where it fails, the next session tries again and says so.
+        with suppress(EngineCrash):
+            await self._fill_up()
+
+    async def _fill_up(self) -> None:
         while len(self._blank) < self._blanks_wanted and self._count() < self._size and not self._closed:
             self._blank.append(await self._fork())
             self._wake_one()

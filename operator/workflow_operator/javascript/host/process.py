@@ -16,9 +16,12 @@ from typing import Any
 from workflow_operator.history.errors import EngineCrash
 from workflow_operator.javascript.host.channel import Channel
 from workflow_operator.javascript.host.messages import Exit
+from workflow_operator.javascript.worker.wire import HEADER, encode
 
 _PACKET_BYTES = 4096
 _STDERR_BYTES = 64 * 1024
+_START_SECONDS = 30.0
+_READY = encode({"kind": "ready"})[HEADER.size :]
 _BOOT = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
     "from workflow_operator.javascript.worker.zygote import main; main(int(sys.argv[2]))"
@@ -35,7 +38,7 @@ class SandboxProcess:
         self.channel = channel
         self.namespace: str | None = None
         self.pid: int | None = None
-        self.ready = False
+        self._ready = False
         self.exited: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._stderr = stderr
 
@@ -52,6 +55,20 @@ class SandboxProcess:
         with suppress(BlockingIOError):
             return os.read(self._stderr, _STDERR_BYTES).decode("utf-8", "replace")
         return ""
+
+    async def wait_ready(self) -> None:
+        """Until the process is confined and takes jobs. Raises EngineCrash when it does not come up."""
+        if self._ready:
+            return
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                body = await self.channel.receive()
+                self._ready = body == _READY
+                end = None if self._ready else await asyncio.shield(self.exited)
+        except TimeoutError:
+            raise EngineCrash(f"a sandbox process did not get ready within {_START_SECONDS:g} s") from None
+        if end is not None:
+            raise EngineCrash(f"a sandbox process did not start ({end.code}): {self.stderr().strip()}")
 
     def release(self) -> None:
         """Give back this side's descriptors. The process ends at the end of its socket, if it has not yet."""

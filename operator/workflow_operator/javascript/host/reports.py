@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from workflow_operator.history import errors
 from workflow_operator.javascript.host.messages import Exit, HostCall, Job, LogLine, Returned
-from workflow_operator.javascript.worker.wire import PRELUDE_NAME, SCRIPT_NAME
+from workflow_operator.javascript.worker.wire import PRELUDE_PREFIX, SCRIPT_NAME
 
 CUT_MARK = " ... [line cut]"
 
@@ -71,7 +71,7 @@ def failure(message: dict[str, Any], script: str) -> errors.ScriptError:
     """The error that a ``failed`` message stands for. Raises Malformed."""
     match message:
         case {"error": str(kind), "name": str(name), "message": str(text), "stack": str(stack), "report": str(report)}:
-            reported_name, reported_text, reported_place = from_report(report)
+            reported_name, reported_text, reported_place = from_report(report, script)
             if not name:
                 name, text = reported_name, reported_text
             place = place_in_stack(stack) or place_in_stack(report) or reported_place
@@ -90,7 +90,7 @@ def within(place: Place | None, script: str) -> tuple[int | None, int | None]:
     return (last, None) if place.line > last else place
 
 
-def from_report(report: str) -> tuple[str, str, Place | None]:
+def from_report(report: str, script: str) -> tuple[str, str, Place | None]:
     """Name, message and place in V8's report of an uncaught exception.
 
     Its form is ``file:line: message``, the source line, a line of carets under the place, and the stack.
@@ -98,18 +98,20 @@ def from_report(report: str) -> tuple[str, str, Place | None]:
     match = _REPORT.match(report)
     if match is None:
         return "Error", report.strip(), None
-    head, column = _before_marker(match["rest"])
+    line = int(match["line"])
+    head, column = _before_marker(match["rest"], script.split("\n")[line - 1 : line])
     named = _NAME.fullmatch(head)
     name, text = (named["name"], named["message"]) if named else ("Error", head)
-    place = None if match["file"] == PRELUDE_NAME else Place(int(match["line"]), column)
+    place = None if match["file"].startswith(PRELUDE_PREFIX) else Place(line, column)
     return name, text, place
 
 
-def _before_marker(rest: str) -> tuple[str, int | None]:
-    """The message, and the column from the line of carets below the source line."""
+def _before_marker(rest: str, source: list[str]) -> tuple[str, int | None]:
+    """The message, and the column from the line of carets below the source line. A message may look like both."""
     lines = rest.split("\n")
     for index in range(2, len(lines)):
-        if lines[index].strip() and set(lines[index].strip()) == {"^"}:
+        carets = lines[index].strip()
+        if carets and set(carets) == {"^"} and [lines[index - 1].rstrip()] == [line.rstrip() for line in source]:
             return "\n".join(lines[: index - 1]), lines[index].index("^") + 1
     return lines[0], None
 

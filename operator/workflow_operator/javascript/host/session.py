@@ -45,9 +45,6 @@ class Session:
             raise RuntimeError(f"{job.instance_id}: this session's process is gone, take another session")
         if self._job is not None:
             raise RuntimeError(f"{job.instance_id}: the run before, {self._job.instance_id}, has not ended yet")
-        self._job = job
-        self._left = job.limits.wall_seconds
-        self._asked = False
         self._process.channel.send(
             {
                 "kind": "job",
@@ -60,6 +57,9 @@ class Session:
                 "limits": asdict(job.limits),
             }
         )
+        self._job = job
+        self._left = job.limits.wall_seconds
+        self._asked = False
 
     async def next(self) -> HostCall | LogLine | Returned:
         """What the script does next.
@@ -96,9 +96,9 @@ class Session:
         job = self._running()
         if not self._asked:
             raise RuntimeError(f"{job.instance_id}: there is no host call to answer")
+        self._process.channel.send(message)
         self._asked = False
         self._left = job.limits.wall_seconds
-        self._process.channel.send(message)
 
     def _running(self) -> Job:
         if self._job is None:
@@ -106,13 +106,15 @@ class Session:
         return self._job
 
     async def _receive(self, job: Job) -> bytes:
+        try:
+            await self._process.wait_ready()
+        except EngineCrash:
+            self._broken = True
+            raise
         started = self._clock()
         try:
             async with asyncio.timeout(self._left):
                 body = await self._process.channel.receive()
-                while body is not None and not self._process.ready:
-                    self._process.ready = True
-                    body = await self._process.channel.receive()
         except TimeoutError:
             self._broken = True
             raise Timeout(f"the script ran for more than {job.limits.wall_seconds:g} s without a host call") from None

@@ -17,7 +17,7 @@ import queue
 from collections.abc import Callable
 from enum import IntEnum
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from py_mini_racer import _dll
 
@@ -60,6 +60,13 @@ class Exchange(Protocol):
     def ask(self, text: str) -> str: ...
 
 
+class Prelude(NamedTuple):
+    """The script that builds the scripts' environment, and the scripts whose values it takes as arguments."""
+
+    script: str
+    library: tuple[str, ...] = ()
+
+
 class EngineError(Exception):
     """A script did not evaluate. ``report`` is V8's text: place, message, source line, marker, stack."""
 
@@ -91,7 +98,7 @@ def initialise() -> None:
 class Isolate:
     """One V8 isolate with the prelude in it; used for one job, from one thread. One lives at a time."""
 
-    def __init__(self, prelude: str, exchange: Exchange, *, on_error: Callable[[BaseException], None]) -> None:
+    def __init__(self, prelude: Prelude, exchange: Exchange, *, on_error: Callable[[BaseException], None]) -> None:
         self._dll = _dll.init_mini_racer(ignore_duplicate_init=True)
         self._results: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._exchange = exchange
@@ -105,8 +112,11 @@ class Isolate:
         self._undefined = self._dll.mr_alloc_int_val(self._context, 0, Kind.UNDEFINED)
         self._no_arguments = self._evaluate("[]")
         bridge = self._dll.mr_make_js_callback(self._context, _EXCHANGE)
-        install = self._evaluate(prelude)
-        self._control = self._call(install, this=bridge, arguments=self._no_arguments)
+        install = self._evaluate(prelude.script)
+        library = self._evaluate("[]")
+        for script in prelude.library:
+            self._dll.mr_array_push(self._context, library, self._evaluate(script))
+        self._control = self._call(install, this=bridge, arguments=library)
         buffer = self._item(self._control, "buffer").contents
         if buffer.type != Kind.ARRAY_BUFFER:
             raise RuntimeError(f"the prelude gave no exchange buffer but a value of kind {buffer.type}")

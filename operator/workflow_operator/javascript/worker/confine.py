@@ -90,12 +90,18 @@ def die_with_parent(parent: int) -> None:
 
 def limit_cpu(seconds: int) -> None:
     """Processor time of the process, all of its life; more raises SIGXCPU."""
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
+    _limit_soft(resource.RLIMIT_CPU, seconds)
 
 
 def limit_data(size: int) -> None:
     """Private writable memory in bytes; more is refused by the kernel."""
-    resource.setrlimit(resource.RLIMIT_DATA, (size, resource.RLIM_INFINITY))
+    _limit_soft(resource.RLIMIT_DATA, size)
+
+
+def _limit_soft(what: int, wanted: int) -> None:
+    _, hard = resource.getrlimit(what)
+    over = hard != resource.RLIM_INFINITY and (wanted == resource.RLIM_INFINITY or wanted > hard)
+    resource.setrlimit(what, (hard if over else wanted, hard))
 
 
 def filter_program(architecture: Architecture) -> list[Instruction]:

@@ -22,9 +22,9 @@ from collections.abc import Mapping
 from typing import Any
 
 HEADER = struct.Struct(">I")
-MAX_FRAME_BYTES = 64 * 1024 * 1024
+MAX_FRAME_BYTES = 16 * 1024 * 1024
 SCRIPT_NAME = "workflow.js"
-PRELUDE_NAME = "prelude.js"
+PRELUDE_PREFIX = "prelude."
 
 
 class ProtocolError(Exception):

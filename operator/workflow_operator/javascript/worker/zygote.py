@@ -22,10 +22,11 @@ from typing import Any, NoReturn
 from workflow_operator.javascript.worker import bridge, child, confine
 
 _PACKET_BYTES = 4096
+_FORK_FAILED = 71  # EX_OSERR
 
 
 class Zygote:
-    def __init__(self, control: socket.socket, prelude: str) -> None:
+    def __init__(self, control: socket.socket, prelude: bridge.Prelude) -> None:
         self._control = control
         self._prelude = prelude
         self._children: dict[int, str] = {}
@@ -37,8 +38,9 @@ class Zygote:
         """Serve until the executor's end is closed."""
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, _wake)
-        # Ends come from the executor: a terminal's Ctrl-C goes to the whole process group.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # The end comes from the executor, which may still drain: these reach the whole process group.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         self._report({"started": os.getpid()})
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
@@ -70,11 +72,17 @@ class Zygote:
     def _fork(self, identity: str, descriptors: list[int]) -> None:
         channel, errors = descriptors
         parent = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            self._become_child(parent, channel, errors)
-        os.close(channel)
-        os.close(errors)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                self._become_child(parent, channel, errors)
+        except OSError as error:
+            os.write(errors, f"fork: {error}".encode())
+            self._report({"exited": identity, "code": _FORK_FAILED, "peak_bytes": 0})
+            return
+        finally:
+            os.close(channel)
+            os.close(errors)
         self._children[pid] = identity
         self._report({"forked": identity, "pid": pid})
 
@@ -115,11 +123,12 @@ class Zygote:
 
 def main(control: int) -> None:
     bridge.initialise()
-    prelude = importlib.resources.files(__package__).joinpath("prelude.js").read_text(encoding="utf-8")
+    files = importlib.resources.files(__package__)
+    prelude, go_time = (files.joinpath(name).read_text(encoding="utf-8") for name in ("prelude.js", "go_time.js"))
     # Loaded on first use, which in a sandbox process would need a file.
     for codec in ("utf-8", "utf-16-le", "ascii", "latin-1"):
         "".encode(codec)
-    Zygote(socket.socket(fileno=control), prelude).run()
+    Zygote(socket.socket(fileno=control), bridge.Prelude(prelude, (go_time,))).run()
 
 
 def _wake(number: int, frame: object) -> None:
