@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import assert_never
 
 from workflow_operator.engine.limits import EngineLimits
@@ -19,6 +20,7 @@ from workflow_operator.history import (
     ExecutorRef,
     InstanceEvent,
     WorkQueue,
+    well_formed,
 )
 from workflow_operator.history.errors import EngineCrash, ScriptError, Unavailable
 from workflow_operator.replay import Abandon, Cancel, Drive, Ended, Missing, Sleeping, next_action
@@ -27,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 _MISSING_ATTEMPTS = 5
 _MISSING_RETRY_SECONDS = 1.0
+_MESSAGE_CHARACTERS = 8192
+_NAME_CHARACTERS = 256
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,20 @@ async def drive(context: DriveContext, delivery: Delivery) -> None:
         EngineCrash: the sandbox process died.
         Unavailable: NATS does not answer.
     """
+    try:
+        while not await _take(context, delivery):
+            # Someone appended in between: what was read is no ground to claim on.
+            pass
+    except Overtaken as overtaken:
+        logger.info("%s; this executor stops", overtaken)
+
+
+async def _take(context: DriveContext, delivery: Delivery) -> bool:
+    """One look at the history, and what follows from it; False if it must be looked at again."""
     events = await context.bus.query_history(delivery.key)
-    action = next_action(
-        events, attempt=delivery.attempt, now=context.writer.clock.now(), crash_limit=context.limits.crash_limit
-    )
+    # A wake-up may come early by another machine's clock; what is almost due is waited for, and not parked again.
+    almost = context.writer.clock.now() + timedelta(seconds=context.limits.park_after_seconds)
+    action = next_action(events, attempt=delivery.attempt, now=almost, crash_limit=context.limits.crash_limit)
     match action:
         case Missing() if delivery.attempt < _MISSING_ATTEMPTS:
             # A follower that lags may not have it yet.
@@ -69,27 +83,19 @@ async def drive(context: DriveContext, delivery: Delivery) -> None:
             error = EngineCrash(f"{crashes} executors in a row stopped while running this script, and none got further")
             await _conclude(context, delivery, _tail(context, delivery, events, epoch), Failed(error))
         case Drive(epoch, claim):
-            await _run(context, delivery, events, _tail(context, delivery, events, epoch), claim=claim)
+            tail = _tail(context, delivery, events, epoch)
+            if claim and not await tail.claim():
+                return False
+            script = Script(events, tail, context.writer.clock, context.limits, context.log)
+            await _conclude(context, delivery, tail, await _supervised(context, delivery, script, tail))
         case _:
             assert_never(action)
+    return True
 
 
 def _tail(context: DriveContext, delivery: Delivery, events: list[InstanceEvent], epoch: int) -> Tail:
     executor = ExecutorRef(id=context.executor_id, epoch=epoch)
     return Tail(context.bus, context.writer, delivery.key, executor, events[-1].sequence)
-
-
-async def _run(
-    context: DriveContext, delivery: Delivery, events: list[InstanceEvent], tail: Tail, *, claim: bool
-) -> None:
-    try:
-        if claim:
-            await tail.append(EventType.CLAIMED)
-        script = Script(events, tail, context.writer.clock, context.limits, context.log)
-        outcome = await _supervised(context, delivery, script, tail)
-        await _conclude(context, delivery, tail, outcome)
-    except Overtaken as overtaken:
-        logger.info("%s; this executor stops", overtaken)
 
 
 async def _supervised(context: DriveContext, delivery: Delivery, script: Script, tail: Tail) -> Outcome:
@@ -102,7 +108,7 @@ async def _supervised(context: DriveContext, delivery: Delivery, script: Script,
             async with tail.lock:
                 work.cancel()
             await asyncio.wait({work})
-        if work.cancelled():
+        if work.cancelled() and beat.done():
             return beat.result()
         return work.result()
     finally:
@@ -114,11 +120,11 @@ async def _supervised(context: DriveContext, delivery: Delivery, script: Script,
 async def _beat_until_interrupted(context: DriveContext, delivery: Delivery, tail: Tail) -> Outcome:
     while tail.cancelled is None:
         await context.writer.clock.sleep(context.limits.heartbeat_seconds)
-        await delivery.extend()
         try:
             await tail.look()
         except Unavailable as error:
             logger.warning("instance %s: cannot look at the history: %s", delivery.key, error)
+        await delivery.extend()
     return Cancelled(tail.cancelled.reason or "")
 
 
@@ -128,7 +134,10 @@ async def _conclude(context: DriveContext, delivery: Delivery, tail: Tail, outco
             await _let_sleep(context, delivery, outcome)
             return
         case Succeeded(output):
-            await tail.append(EventType.SUCCEEDED, output=output)
+            try:
+                await tail.append(EventType.SUCCEEDED, output=output)
+            except ScriptError as error:
+                await tail.append(EventType.FAILED, error=_info(error))
         case Failed(error):
             await tail.append(EventType.FAILED, error=_info(error))
         case Cancelled(reason):
@@ -147,4 +156,10 @@ async def _let_sleep(context: DriveContext, delivery: Delivery, parked: Parked) 
 
 
 def _info(error: ScriptError) -> ErrorInfo:
-    return ErrorInfo(name=error.name, message=error.message, line=error.line, column=error.column)
+    message = well_formed(error.message)
+    if len(message) > _MESSAGE_CHARACTERS:
+        # A script may throw anything; the event that ends it must fit.
+        message = f"{message[: _MESSAGE_CHARACTERS - 1]}…"
+    return ErrorInfo(
+        name=well_formed(error.name)[:_NAME_CHARACTERS], message=message, line=error.line, column=error.column
+    )

@@ -7,12 +7,13 @@ import logging
 
 from workflow_operator.engine.drive import DriveContext, drive
 from workflow_operator.history import Delivery
-from workflow_operator.history.errors import EngineCrash, Unavailable
+from workflow_operator.history.errors import EngineCrash, Unavailable, UnknownFormat
 
 logger = logging.getLogger(__name__)
 
 _PULL_SECONDS = 5.0
 _RETRY_SECONDS = 1.0
+_FAILED_RETRY_SECONDS = 10.0
 
 
 class Executor:
@@ -21,7 +22,7 @@ class Executor:
     def __init__(self, context: DriveContext) -> None:
         self._context = context
         self._slots = asyncio.Semaphore(context.limits.slots)
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], Delivery] = {}
 
     @property
     def running(self) -> int:
@@ -37,9 +38,11 @@ class Executor:
                 self._slots.release()
                 await self._pull_once()
         finally:
-            for task in self._running:
+            held = dict(self._running)
+            for task in held:
                 task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
+            await asyncio.gather(*held, return_exceptions=True)
+            await asyncio.gather(*(delivery.retry(0) for task, delivery in held.items() if task.cancelled()))
 
     async def _pull_once(self) -> None:
         free = self._context.limits.slots - len(self._running)
@@ -52,21 +55,22 @@ class Executor:
         for delivery in deliveries:
             await self._slots.acquire()
             task = asyncio.create_task(self._hold(delivery), name=f"drive {delivery.key}")
-            self._running.add(task)
+            self._running[task] = delivery
             task.add_done_callback(self._release)
 
     def _release(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        del self._running[task]
         self._slots.release()
 
     async def _hold(self, delivery: Delivery) -> None:
         try:
             await drive(self._context, delivery)
-        except asyncio.CancelledError:
-            await delivery.retry(0)
-            raise
         except (Unavailable, EngineCrash) as error:
             logger.warning("instance %s: %s; the queue delivers it again", delivery.key, error)
             await delivery.retry(_RETRY_SECONDS)
+        except UnknownFormat as error:
+            logger.warning("instance %s: %s It is left to a newer replica", delivery.key, error)
+            await delivery.retry(_FAILED_RETRY_SECONDS)
         except Exception:
             logger.exception("instance %s: the drive failed; the queue delivers it again", delivery.key)
+            await delivery.retry(_FAILED_RETRY_SECONDS)

@@ -13,8 +13,8 @@ from pydantic import JsonValue
 
 from workflow_operator.engine.limits import EngineLimits
 from workflow_operator.engine.write import EventWriter
-from workflow_operator.history import DataBus, EventType, InstanceKey, Origin, WorkQueue
-from workflow_operator.history.errors import Conflict, InvalidInput, Unavailable
+from workflow_operator.history import DataBus, EventType, InstanceKey, Origin, WorkQueue, storable
+from workflow_operator.history.errors import Conflict, InvalidInput, NotSerializable, Unavailable
 from workflow_operator.replay import cancel_request
 
 MAX_SCRIPT_CHARACTERS = 65_536
@@ -78,7 +78,8 @@ class WorkflowRunner:
             try:
                 await self._bus.push_instance_event(started, expected=0)
             except Conflict:
-                if (await self._bus.query_history(key))[-1].terminal:
+                history = await self._bus.query_history(key)
+                if history and history[-1].terminal:
                     return key.instance_id
             await self._queue.enqueue(key)
         return key.instance_id
@@ -123,7 +124,11 @@ def _checked_script(key: InstanceKey, script: str) -> str:
 
 
 def _checked_input(key: InstanceKey, args: JsonValue, limit: int) -> JsonValue:
-    size = len(json.dumps(args).encode())
+    try:
+        args = storable(args)
+        size = len(json.dumps(args, allow_nan=False).encode())
+    except (NotSerializable, ValueError, TypeError) as error:
+        raise InvalidInput(f"instance {key}: the input has no JSON form that can be stored: {error}") from error
     if size > limit:
         raise InvalidInput(f"instance {key}: the input has {size} bytes as JSON; expected at most {limit}")
     return args

@@ -15,7 +15,7 @@ from workflow_operator.engine.clock import Clock
 from workflow_operator.engine.limits import EngineLimits
 from workflow_operator.engine.tail import Tail
 from workflow_operator.history import CallRecord, EventType, InstanceEvent
-from workflow_operator.history.errors import EngineCrash, ScriptError
+from workflow_operator.history.errors import CpuLimit, EngineCrash, MemoryLimit, ScriptError, Thrown, Timeout
 from workflow_operator.javascript.host import HostCall, Job, LogLine, Returned
 from workflow_operator.replay import New, Recorded, Replay, Unanswered
 
@@ -61,6 +61,10 @@ class Parked:
     cause: int
 
 
+# They say nothing of what the script would have done: to run into one during a replay is not another way taken.
+_LIMITS = (Timeout, CpuLimit, MemoryLimit)
+_LONGEST_SLEEP_SECONDS = 100 * 365 * 24 * 3600
+
 Outcome: TypeAlias = Succeeded | Failed | Cancelled | Parked
 
 
@@ -71,6 +75,7 @@ class Script:
         self._started = events[0]
         self._replay = Replay(events)
         self._output = next((event for event in events if event.type is EventType.OUTPUT), None)
+        self._finished = False
         self._tail = tail
         self._clock = clock
         self._limits = limits
@@ -124,17 +129,23 @@ class Script:
             self._log(self._started, line)
 
     def _failed(self, error: ScriptError) -> Outcome:
-        try:
-            self._replay.check_finished()
-        except ScriptError as divergence:
-            error = divergence
+        if not isinstance(error, _LIMITS):
+            try:
+                self._replay.check_finished()
+            except ScriptError as divergence:
+                error = divergence
         if self._output is None:
             return Failed(error)
-        self._print(LogLine("error", f"after finish(): {error.name}: {error.message}"))
+        self._log(self._started, LogLine("error", f"after finish(): {error.name}: {error.message}"))
         return Succeeded(self._output.output)
 
     async def _handle(self, call: HostCall) -> Outcome | None:
         """Do one host call; the outcome if the script goes no further now. Every call here answers undefined."""
+        if call.name == "finish":
+            if self._finished:
+                # The first one counts; the others are not recorded.
+                return None
+            self._finished = True
         found = self._replay.call(call.name, call.arguments)
         handler = {"transition": self._transition, "sleep": self._sleep, "finish": self._finish}[call.name]
         outcome = None if isinstance(found, Recorded) else await handler(found, call)
@@ -148,13 +159,18 @@ class Script:
         )
 
     async def _finish(self, found: New | Unanswered, call: HostCall) -> None:
-        if self._output is None:
-            self._output = await self._record(EventType.OUTPUT, found.call, output=_value(call, "output"))
+        self._output = await self._record(EventType.OUTPUT, found.call, output=_value(call, "output"))
 
     async def _sleep(self, found: New | Unanswered, call: HostCall) -> Outcome | None:
         if isinstance(found, New):
             seconds = _value(call, "seconds")
-            assert isinstance(seconds, int)
+            assert isinstance(seconds, int | float)
+            if seconds > _LONGEST_SLEEP_SECONDS:
+                raise Thrown(
+                    "RangeError",
+                    f"sleep: expected at most {_LONGEST_SLEEP_SECONDS} seconds (100 years), got {seconds}",
+                    line=call.line,
+                )
             fire_at = self._clock.now() + timedelta(seconds=seconds)
             timer = await self._record(EventType.TIMER_STARTED, found.call, fire_at=fire_at)
         else:
@@ -177,8 +193,8 @@ class Script:
 
 
 def _value(call: HostCall, name: str) -> JsonValue:
-    assert isinstance(call.arguments, dict)
-    return call.arguments[name]
+    value: JsonValue = call.arguments[name]
+    return value
 
 
 def _text(call: HostCall, name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from workflow_operator.engine.clock import Clock
-from workflow_operator.history import FORMAT_VERSION, EventType, InstanceEvent, InstanceKey
+from workflow_operator.history import FORMAT_VERSION, EventType, InstanceEvent, InstanceKey, storable
 
 
 class EventWriter:
@@ -23,6 +23,11 @@ class EventWriter:
         self.new_id = new_id
 
     def event(self, key: InstanceKey, kind: EventType, **fields: Any) -> InstanceEvent:
+        """An event with these fields.
+
+        Raises:
+            NotSerializable: a value cannot be stored.
+        """
         return InstanceEvent(
             version=FORMAT_VERSION,
             event_id=self.new_id(),
@@ -30,5 +35,8 @@ class EventWriter:
             namespace=key.namespace,
             type=kind,
             time=self.clock.now(),
-            **fields,
+            **{
+                name: storable(value) if isinstance(value, str | list | dict) else value
+                for name, value in fields.items()
+            },
         )
