@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config.incluster_config import InClusterConfigLoader
 
-from workflow_operator.cluster import ApiUnavailable, WorkflowRunClient, load_configuration
+from workflow_operator.cluster import WorkflowRunClient, load_configuration
 from workflow_operator.cluster.client import status_patch
 from workflow_operator.history.errors import InvalidInput, NotFound, Unavailable
 
@@ -140,7 +140,7 @@ async def test_the_wait_that_the_server_asks_for_reaches_the_caller(api: FakeApi
         return web.json_response({}, status=429, headers={"Retry-After": "4"})
 
     api.respond = busy
-    with pytest.raises(ApiUnavailable) as caught:
+    with pytest.raises(Unavailable) as caught:
         await client.get("team-a", "nightly")
     assert caught.value.retry_after == 4
     assert len(api.asked) == 1, "the caller's queue repeats, not the client"

@@ -15,8 +15,8 @@ from aiohttp import ClientError, ClientTimeout
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException
 
-from workflow_operator.cluster.failures import Answer, ApiUnavailable, Request, failure
-from workflow_operator.history.errors import InvalidInput, NotFound, WorkflowError
+from workflow_operator.cluster.failures import Answer, Request, failure
+from workflow_operator.history.errors import InvalidInput, NotFound, Unavailable, WorkflowError
 from workflow_operator.resources.run import API_VERSION, PLURAL
 
 JsonObject = dict[str, Any]
@@ -32,7 +32,7 @@ _PAGE: Final = 500
 class WorkflowRunClient:
     """Reads runs and ConfigMaps, and writes the status of runs. Use it as an async context manager, or close() it.
 
-    Every method raises Unavailable (an ApiUnavailable, with the wait that the server asked for) when the API server
+    Every method raises Unavailable (an with the wait that the server asked for) when the API server
     cannot be reached in time, answers 408, 429 or 5xx, or does not let us; and InvalidInput when it calls the request
     wrong, with its words.
     """
@@ -120,9 +120,9 @@ class WorkflowRunClient:
             body = await response.read()  # type: ignore[no-untyped-call]
             answer = Answer(response.status, response.headers, body)
         except TimeoutError as error:
-            raise ApiUnavailable(f"{request}: no answer within {self._timeout.total} s") from error
+            raise Unavailable(f"{request}: no answer within {self._timeout.total} s") from error
         except (ClientError, OSError, ConfigException) as error:
-            raise ApiUnavailable(f"{request}: {self._api.configuration.host} cannot be reached: {error}") from error
+            raise Unavailable(f"{request}: {self._api.configuration.host} cannot be reached: {error}") from error
         if not 200 <= answer.status < 300:
             raise failure(request, answer)
         return answer
@@ -158,7 +158,7 @@ def _object(request: Request, answer: Answer) -> JsonObject:
     try:
         parsed = json.loads(answer.body)
     except ValueError as error:
-        raise ApiUnavailable(f"{request}: the answer is not JSON: {answer.body[:200]!r}") from error
+        raise Unavailable(f"{request}: the answer is not JSON: {answer.body[:200]!r}") from error
     if not isinstance(parsed, dict):
-        raise ApiUnavailable(f"{request}: the answer is not an object: {answer.body[:200]!r}")
+        raise Unavailable(f"{request}: the answer is not an object: {answer.body[:200]!r}")
     return parsed

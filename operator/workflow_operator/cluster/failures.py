@@ -9,14 +9,6 @@ from typing import Any, NamedTuple
 from workflow_operator.history.errors import Conflict, InvalidInput, NotFound, Unavailable, WorkflowError
 
 
-class ApiUnavailable(Unavailable):
-    """The API server did not do it now. ``retry_after`` is the wait it asked for in seconds, None if it did not."""
-
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-
-
 class Request(NamedTuple):
     """What was asked, in the words of RBAC: ``patch``, ``workflowruns/status``, ``team-a/nightly``."""
 
@@ -43,9 +35,9 @@ def failure(request: Request, answer: Answer) -> WorkflowError:
     text = f"{request}: the API server answered {answer.status}: {said}"
     match answer.status:
         case 401:
-            return ApiUnavailable(f"{text}. The credentials are not accepted; check the token or client certificate")
+            return Unavailable(f"{text}. The credentials are not accepted; check the token or client certificate")
         case 403:
-            return ApiUnavailable(f"{text}. Grant verb {request.verb} on {request.resource} to this account")
+            return Unavailable(f"{text}. Grant verb {request.verb} on {request.resource} to this account")
         case 404:
             return NotFound(f"{text}")
         case 409:
@@ -54,7 +46,7 @@ def failure(request: Request, answer: Answer) -> WorkflowError:
             # A JSON patch whose test failed has no causes; the only test is the one of the uid.
             return Conflict(f"{request}: the object was deleted and created again")
         case code if code in (408, 429) or code >= 500:
-            return ApiUnavailable(text, retry_after=_retry_after(answer.headers, status))
+            return Unavailable(text, retry_after=_retry_after(answer.headers, status))
         case _:
             return InvalidInput(text)
 

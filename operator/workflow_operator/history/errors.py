@@ -40,7 +40,11 @@ class Terminal(WorkflowError):
 
 
 class Unavailable(Retryable):
-    """NATS or the API server does not answer now."""
+    """NATS or the API server does not answer now. ``retry_after`` is the wait that it asked for, in seconds."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Conflict(Retryable):

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from workflow_operator.history import DataBus, InstanceKey, InstanceStatus, Origin
-from workflow_operator.history.errors import Conflict, InvalidInput, NotFound, Retryable
+from workflow_operator.history.errors import Conflict, InvalidInput, NotFound, Retryable, Unavailable
 from workflow_operator.reconcile.desired import Problem, desired_status
 from workflow_operator.reconcile.ports import Cluster, JsonObject, Runner, Shares
 from workflow_operator.reconcile.queue import KeyQueue
@@ -95,7 +95,7 @@ class Reconciler:
                 self._queue.forget_failures(key)
             except Retryable as error:
                 logger.warning("run %s: %s; tried again", key, error)
-                self._queue.retry(key, getattr(error, "retry_after", None) or 0.0)
+                self._queue.retry(key, (isinstance(error, Unavailable) and error.retry_after) or 0.0)
             except Exception:
                 logger.exception("run %s: reconciling failed; tried again", key)
                 self._queue.retry(key)
