@@ -29,7 +29,7 @@ RUNS = {
         {"number": 1042, "total": 176, "chargedAt": "TIME", "state": "shipped"}, log="info: charged 176"
     ),
     # Six seconds are enough to park.
-    "sleep.yaml": Expected({"sleptSeconds": 6}, log="waiting", args=("--input", '{"seconds": 6}')),
+    "sleep.yaml": Expected({"slept": 6}, log="waiting", args=("--input", '{"seconds": 6}')),
     "from-configmap.yaml": Expected({"mean": 6}),
     "failing.yaml": Expected(None, 1, log="failed          RangeError: wanted 3, in stock are 1 (line 7, column 11)"),
     "counter.js": Expected(3, log="info: at 3", args=("--input", '{"to": 3}')),
