@@ -15,7 +15,15 @@ from workflow_operator.engine.clock import Clock
 from workflow_operator.engine.limits import EngineLimits
 from workflow_operator.engine.tail import Tail
 from workflow_operator.history import CallRecord, EventType, InstanceEvent
-from workflow_operator.history.errors import CpuLimit, EngineCrash, MemoryLimit, ScriptError, Thrown, Timeout
+from workflow_operator.history.errors import (
+    CpuLimit,
+    EngineCrash,
+    MemoryLimit,
+    NonDeterminism,
+    ScriptError,
+    Thrown,
+    Timeout,
+)
 from workflow_operator.javascript.host import HostCall, Job, LogLine, Returned
 from workflow_operator.replay import New, Recorded, Replay, Unanswered
 
@@ -61,8 +69,8 @@ class Parked:
     cause: int
 
 
-# They say nothing of what the script would have done: to run into one during a replay is not another way taken.
-_LIMITS = (Timeout, CpuLimit, MemoryLimit)
+# To run into a limit during a replay is not another way taken; and what is found to be one names both calls already.
+_SAYS_ALL = (Timeout, CpuLimit, MemoryLimit, NonDeterminism)
 _LONGEST_SLEEP_SECONDS = 100 * 365 * 24 * 3600
 
 Outcome: TypeAlias = Succeeded | Failed | Cancelled | Parked
@@ -129,7 +137,7 @@ class Script:
             self._log(self._started, line)
 
     def _failed(self, error: ScriptError) -> Outcome:
-        if not isinstance(error, _LIMITS):
+        if not isinstance(error, _SAYS_ALL):
             try:
                 self._replay.check_finished()
             except ScriptError as divergence:

@@ -1,0 +1,491 @@
+"""What becomes of one delivered instance."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from tests.fakes.events import KEY, at
+from tests.fakes.sandbox import ScriptBody, finish, log, sleep, transition
+from tests.fakes.world import HandDelivery, Wire, World, check, when
+from workflow_operator.engine.drive import drive
+from workflow_operator.history import CallRecord, EventType, ExecutorRef, InstanceEvent, digest
+from workflow_operator.history.errors import (
+    EngineCrash,
+    PayloadTooLarge,
+    ScriptError,
+    Thrown,
+    Timeout,
+    Unavailable,
+)
+
+T = EventType
+BY_B = {"executor": ExecutorRef(id="b", epoch=7)}
+
+
+def returns(given: Any) -> ScriptBody:
+    return given
+    yield
+
+
+def raises(error: ScriptError, *before: Any) -> Callable[[Any], ScriptBody]:
+    def script(_: Any) -> ScriptBody:
+        for each in before:  # noqa: UP028 (a tuple has no send)
+            yield each
+        raise error
+
+    return script
+
+
+def does(*calls: Any) -> Callable[[Any], ScriptBody]:
+    def script(_: Any) -> ScriptBody:
+        for each in calls:  # noqa: UP028
+            yield each
+        return "returned"
+
+    return script
+
+
+async def driven(world: World, *, attempt: int = 1, **started: Any) -> tuple[list[InstanceEvent], list[str]]:
+    await world.start(**started)
+    delivery = HandDelivery(attempt=attempt)
+    await world.drive_once(delivery=delivery)
+    events = await world.history()
+    check(events)
+    return events, [fate for fate in delivery.fate if fate != "extend"]
+
+
+# --- without a script ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("attempt", "fate"), [(1, ["retry 1"]), (4, ["retry 1"]), (5, ["ack"])])
+async def test_an_instance_without_history_is_waited_for_a_while(attempt: int, fate: list[str]) -> None:
+    delivery = HandDelivery(attempt=attempt)
+    await World(returns).drive_once(delivery=delivery)
+    assert delivery.fate == fate
+
+
+@pytest.mark.parametrize("end", [T.SUCCEEDED, T.FAILED, T.CANCELLED])
+async def test_an_ended_instance_is_acked_and_left_alone(end: EventType) -> None:
+    world = World(returns)
+    await world.start()
+    await world.append(end)
+    delivery = HandDelivery()
+    await world.drive_once(delivery=delivery)
+    assert delivery.fate == ["ack"]
+    assert await world.types() == [T.STARTED, end]
+    assert not world.sandboxes.sessions
+
+
+async def test_a_sleeping_instance_is_scheduled_again_and_acked() -> None:
+    world = World(returns)
+    await world.start()
+    parked = await world.append(T.WAITING, wake_at=at(100))
+    delivery = HandDelivery(attempt=3)
+    await world.drive_once(delivery=delivery)
+    assert delivery.fate == ["ack"]
+    assert world.queue.timers == {(KEY, parked.sequence): at(100)}
+    assert not world.sandboxes.sessions
+
+
+async def test_a_wake_up_that_comes_early_is_waited_for_and_not_parked_again() -> None:
+    world = World(does(sleep(60)))
+    await driven(world)
+    await world.clock.advance(59.5)
+    await world.drive_once("b", delivery=HandDelivery())
+    assert (await world.types())[-4:] == [T.WAITING, T.CLAIMED, T.TIMER_FIRED, T.SUCCEEDED]
+    assert world.clock.now() == at(60)
+
+
+async def test_a_cancel_request_is_obeyed_without_a_sandbox() -> None:
+    world = World(returns)
+    await world.start()
+    assert await world.runner.cancel(KEY, "deleted")
+    delivery = HandDelivery()
+    await world.drive_once(delivery=delivery)
+    last = (await world.history())[-1]
+    assert (last.type, last.reason, delivery.fate) == (T.CANCELLED, "deleted", ["ack"])
+    assert not world.sandboxes.sessions
+
+
+async def test_a_run_that_keeps_killing_its_executor_is_given_up() -> None:
+    world = World(returns, crash_limit=3)
+    await world.start()
+    for _ in range(3):
+        await world.append(T.CLAIMED, **BY_B)
+    delivery = HandDelivery(attempt=4)
+    await world.drive_once(delivery=delivery)
+    last = (await world.history())[-1]
+    assert (last.type, last.error and last.error.name, delivery.fate) == (T.FAILED, "EngineCrash", ["ack"])
+    assert last.error is not None
+    assert "3 executors in a row" in last.error.message
+
+
+@pytest.mark.parametrize("attempt", [1, 2])
+async def test_only_a_redelivery_is_claimed(attempt: int) -> None:
+    events, fate = await driven(World(returns), attempt=attempt)
+    claims = [T.CLAIMED] * (attempt - 1)
+    assert [event.type for event in events] == [T.STARTED, *claims, T.SUCCEEDED]
+    assert events[-1].executor == ExecutorRef(id="a", epoch=attempt - 1)
+    assert fate == ["ack"]
+
+
+async def test_a_claim_that_another_one_precedes_gives_the_instance_up() -> None:
+    world = World(returns)
+    await world.start()
+
+    async def before(_: int, name: str) -> None:
+        if name == "push_instance_event" and len(await world.history()) == 1:
+            await world.append(T.CLAIMED, **BY_B)
+
+    delivery = HandDelivery(attempt=2)
+    await world.drive_once("a", Wire(before=before), delivery)
+    assert await world.types() == [T.STARTED, T.CLAIMED]
+    assert delivery.fate == []
+
+
+async def test_an_end_that_someone_else_writes_meanwhile_is_the_only_one() -> None:
+    world = World(returns)
+    await world.start()
+    await world.runner.cancel(KEY, "deleted")
+
+    async def before(_: int, name: str) -> None:
+        if name == "push_instance_event" and len(await world.history()) == 2:
+            await world.append(T.CANCELLED, **BY_B)
+
+    delivery = HandDelivery(attempt=2)
+    await world.drive_once("a", Wire(before=before), delivery)
+    assert await world.types() == [T.STARTED, T.CANCEL_REQUESTED, T.CANCELLED]
+    assert delivery.fate == []
+
+
+# --- ends ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("script", "output"),
+    [
+        (returns, None),
+        (does(), "returned"),
+        (does(finish(7)), 7),
+        (does(finish(None)), None),
+        (does(finish(7), finish(8)), 7),
+        (does(finish(7), finish(8), transition("next"), finish(9)), 7),
+        (raises(Thrown("TypeError", "x"), finish(7)), 7),
+        (raises(Timeout("too long"), finish(7)), 7),
+    ],
+)
+@pytest.mark.parametrize("again", [False, True], ids=["once", "replayed before its end"])
+async def test_the_output_of_a_run(script: Any, output: Any, again: bool) -> None:
+    world = World(script)
+    if again:
+
+        def lose_the_end(event: InstanceEvent) -> bool:
+            return event.terminal
+
+        await _stop_before(world, lose_the_end)
+        await world.drive_once("b", delivery=HandDelivery(attempt=2))
+        events = await world.history()
+        check(events)
+    else:
+        events, fate = await driven(world)
+        assert fate == ["ack"]
+    assert (events[-1].type, events[-1].output) == (T.SUCCEEDED, output)
+    assert events[-1].has("output")
+    assert len([event for event in events if event.type is T.OUTPUT]) <= 1
+
+
+async def test_an_error_after_finish_is_logged() -> None:
+    world = World(raises(Thrown("TypeError", "x"), finish(7)))
+    await driven(world)
+    assert world.lines == ["after finish(): TypeError: x"]
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (Thrown("TypeError", "no", line=3, column=4), "TypeError"),
+        (Timeout("too long"), "Timeout"),
+        (PayloadTooLarge("too large"), "PayloadTooLarge"),
+    ],
+)
+async def test_what_ends_a_run_as_failed(error: ScriptError, name: str) -> None:
+    events, fate = await driven(World(raises(error, transition("one"))))
+    assert fate == ["ack"]
+    shown = events[-1].error
+    assert events[-1].type is T.FAILED
+    assert shown is not None
+    assert (shown.name, shown.message, shown.line, shown.column) == (name, error.message, error.line, error.column)
+
+
+def _deep(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("script", "name"),
+    [
+        (does(transition("next", _deep(150))), "NotSerializable"),
+        (does(finish(_deep(150))), "NotSerializable"),
+        (lambda _: (yield from _returning(_deep(150))), "NotSerializable"),
+        (lambda _: (yield from _returning("x" * 2_000_000)), "PayloadTooLarge"),
+        (does(transition("next", "x" * 2_000_000)), "PayloadTooLarge"),
+        (raises(Thrown("E" * 2_000_000, "x" * 2_000_000)), "E" * 256),
+        (raises(Thrown("\ud800", "\ud800")), "\ufffd"),
+        (does(sleep(1e30)), "RangeError"),
+        (does(sleep(100 * 365 * 24 * 3600 + 1)), "RangeError"),
+    ],
+)
+async def test_a_value_that_no_history_holds_ends_the_run_and_not_its_executors(script: Any, name: str) -> None:
+    events, fate = await driven(World(script))
+    assert fate == ["ack"]
+    assert events[-1].type is T.FAILED
+    assert events[-1].error is not None
+    assert events[-1].error.name == name
+    assert len(events[-1].error.message) <= 8192
+
+
+def _returning(value: Any) -> ScriptBody:
+    return value
+    yield
+
+
+async def test_half_a_surrogate_pair_is_recorded_as_a_replacement() -> None:
+    events, _ = await driven(World(does(transition("\ud800", {"\ud800": "\udc00"}), finish("\ud800"))))
+    assert events[1].function == "\ufffd"
+    assert events[1].memory == {"\ufffd": "\ufffd"}
+    assert events[-1].output == "\ufffd"
+
+
+@pytest.mark.parametrize("error", [EngineCrash("the process died"), Unavailable("no answer")])
+async def test_what_may_go_away_by_itself_records_nothing(error: Exception) -> None:
+    def script(_: Any) -> ScriptBody:
+        raise error
+        yield
+
+    world = World(script)
+    await world.start()
+    delivery = HandDelivery()
+    with pytest.raises(type(error)):
+        await world.drive_once(delivery=delivery)
+    assert (await world.types(), delivery.fate) == ([T.STARTED], [])
+    assert world.sandboxes.open == 0
+
+
+# --- replay --------------------------------------------------------------------------------------------------------
+
+
+async def _stop_before(world: World, which: Callable[[InstanceEvent], bool]) -> None:
+    """Drive until an event that ``which`` accepts would be appended; that executor is lost."""
+    await world.start()
+    wire = Wire()
+    push = world.bus.push_instance_event
+
+    async def refuse(event: InstanceEvent, expected: int) -> InstanceEvent:
+        if which(event):
+            wire.cut = True
+            raise asyncio.CancelledError
+        return await push(event, expected)
+
+    world.bus.push_instance_event = refuse  # type: ignore[method-assign]
+    with pytest.raises(asyncio.CancelledError):
+        await world.drive_once("lost", wire, HandDelivery())
+    world.bus.push_instance_event = push  # type: ignore[method-assign]
+
+
+async def test_log_lines_up_to_the_last_recorded_event_are_not_repeated() -> None:
+    world = World(does(log("1"), transition("a"), log("2"), transition("b"), log("3")))
+    await _stop_before(world, lambda event: event.function == "b")
+    assert world.lines == ["1", "2"]
+    world.lines.clear()
+    await world.drive_once("b", delivery=HandDelivery(attempt=2))
+    assert world.lines == ["2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "texts"),
+    [
+        (does(transition("z"), transition("b")), ['with other arguments, transition({"function": "z"']),
+        (does(transition("a"), sleep(3)), ["holds transition", "asks for sleep"]),
+        (does(transition("a")), ["holds transition", "without making it"]),
+        (raises(Thrown("TypeError", "x"), transition("a")), ["holds transition", "without making it"]),
+    ],
+)
+async def test_a_script_that_changed_its_mind_fails_and_says_so(changed: Any, texts: list[str]) -> None:
+    world = World(does(transition("a"), transition("b")))
+    await _stop_before(world, lambda event: event.terminal)
+    world.sandboxes.script = changed
+    await world.drive_once("b", delivery=HandDelivery(attempt=2))
+    last = (await world.history())[-1]
+    assert last.type is T.FAILED
+    assert last.error is not None
+    assert last.error.name == "NonDeterminism"
+    for text in texts:
+        assert text in last.error.message
+
+
+async def test_a_limit_met_in_a_replay_is_not_taken_for_another_way() -> None:
+    world = World(does(transition("a"), transition("b")))
+    await _stop_before(world, lambda event: event.terminal)
+    world.sandboxes.script = raises(Timeout("too long"), transition("a"))
+    await world.drive_once("b", delivery=HandDelivery(attempt=2))
+    error = (await world.history())[-1].error
+    assert error is not None
+    assert error.name == "Timeout"
+
+
+async def test_the_clock_of_a_script_is_the_same_in_a_replay() -> None:
+    seen: list[int] = []
+
+    def script(_: Any) -> ScriptBody:
+        for call in (transition("a"), sleep(3), finish(1)):
+            seen.append((yield call))  # noqa: PERF401
+
+    world = World(script)
+    await _stop_before(world, lambda event: event.terminal)
+    first = seen.copy()
+    seen.clear()
+    await world.clock.advance(1000)
+    await world.drive_once("b", delivery=HandDelivery(attempt=2))
+    assert first == seen == [when(at(0)), when(at(3)), when(at(3))]
+
+
+async def test_a_job_says_all_that_the_sandbox_needs() -> None:
+    world = World(returns)
+    await driven(world, fn="main", args={"a": [1]})
+    job = world.sandboxes.sessions[0].job
+    assert job is not None
+    assert (job.script, job.entrypoint, job.input_json) == ("source", "main", '{"a": [1]}')
+    assert (job.instance_id, job.time_ms, job.limits) == (str(KEY.instance_id), when(at(0)), world.limits.sandbox)
+    assert world.sandboxes.namespaces == [KEY.namespace]
+
+
+# --- sleeping and parking --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seconds", [1, 5])
+async def test_a_short_sleep_keeps_its_sandbox(seconds: int) -> None:
+    events, fate = await driven(World(does(sleep(seconds)), park_after_seconds=5.0))
+    assert [event.type for event in events] == [T.STARTED, T.TIMER_STARTED, T.TIMER_FIRED, T.SUCCEEDED]
+    assert events[1].fire_at == events[2].time == at(seconds)
+    assert fate == ["ack"]
+
+
+async def test_a_long_sleep_gives_up_sandbox_and_message() -> None:
+    world = World(does(sleep(6)), park_after_seconds=5.0)
+    events, fate = await driven(world)
+    assert [event.type for event in events] == [T.STARTED, T.TIMER_STARTED, T.WAITING]
+    assert events[-1].wake_at == at(6)
+    assert world.queue.timers == {(KEY, events[-1].sequence): at(6)}
+    assert fate == ["ack"]
+    assert world.sandboxes.open == 0
+
+
+async def test_what_arrives_while_the_instance_is_parked_is_queued_after_the_ack() -> None:
+    world = World(does(sleep(600)))
+    await world.start()
+    held = await world.pull()
+    order: list[str] = []
+
+    async def before(_: int, name: str) -> None:
+        order.append(name)
+        if name == "ack":
+            # The message is still held, so the queue refuses another one.
+            assert await world.runner.cancel(KEY, "deleted")
+            assert list(world.queue.entries) == [KEY]
+
+    await world.drive_once("a", Wire(before=before), held)
+    assert order[order.index("enqueue_at") :] == ["enqueue_at", "ack", "query_history", "enqueue"]
+    await world.drive_once("b")
+    assert (await world.types())[-1] is T.CANCELLED
+
+
+# --- heartbeats ------------------------------------------------------------------------------------------------------
+
+
+async def _interrupted(world: World, act: Callable[[], Awaitable[Any]]) -> tuple[asyncio.Task[None], HandDelivery]:
+    await world.start()
+    delivery = HandDelivery()
+    task = asyncio.create_task(drive(world.context(), delivery))
+    await world.clock.advance(20)
+    assert delivery.fate == ["extend"] * 10
+    await act()
+    await world.clock.advance(2)
+    return task, delivery
+
+
+async def test_a_held_message_is_extended_and_a_cancel_request_stops_the_script() -> None:
+    world = World(does(sleep(600)), park_after_seconds=1000.0)
+    task, delivery = await _interrupted(world, lambda: world.runner.cancel(KEY, "deleted"))
+    assert task.done()
+    assert await world.types() == [T.STARTED, T.TIMER_STARTED, T.CANCEL_REQUESTED, T.CANCELLED]
+    assert delivery.fate[-1] == "ack"
+    assert world.sandboxes.open == 0
+
+
+@pytest.mark.parametrize("kind", [T.CLAIMED, T.CANCELLED])
+async def test_a_claim_or_end_by_someone_else_stops_the_script_without_ack_or_extension(kind: EventType) -> None:
+    world = World(does(sleep(600)), park_after_seconds=1000.0)
+    task, delivery = await _interrupted(world, lambda: world.append(kind, **BY_B))
+    assert task.done()
+    assert (await task, delivery.fate) == (None, ["extend"] * 10)
+    assert (await world.types())[-1] is kind
+    assert world.sandboxes.open == 0
+
+
+async def test_a_history_that_cannot_be_looked_at_for_a_while_stops_nothing() -> None:
+    world = World(does(sleep(30)), park_after_seconds=1000.0)
+
+    async def before(_: int, name: str) -> None:
+        if name == "query_history" and world.clock.now() > at(3):
+            raise Unavailable("no answer")
+
+    await world.start()
+    delivery = HandDelivery()
+    await world.drive_once("a", Wire(before=before), delivery)
+    assert (await world.types())[-1] is T.SUCCEEDED
+    assert delivery.fate.count("extend") >= 14
+
+
+async def test_a_finished_step_is_recorded_before_a_cancel_request_is_obeyed() -> None:
+    world = World(does(transition("a"), transition("b")))
+    await world.start()
+    appending = asyncio.Event()
+    answer = asyncio.Event()
+
+    async def before(_: int, name: str) -> None:
+        if name == "push_instance_event" and not appending.is_set():
+            appending.set()
+            await answer.wait()
+
+    task = asyncio.create_task(drive(world.context("a", Wire(before=before)), HandDelivery()))
+    await appending.wait()
+    await world.runner.cancel(KEY, "deleted")
+    await world.clock.advance(10)
+    assert not task.done()
+    answer.set()
+    await world.clock.until(task)
+    assert await world.types() == [T.STARTED, T.CANCEL_REQUESTED, T.TRANSITION, T.CANCELLED]
+
+
+async def test_a_first_delivery_twice_ends_in_one_record_of_each_call() -> None:
+    world = World(does(transition("a")))
+    await world.start()
+    call = CallRecord(index="0.1", name="transition", digest=digest({"function": "a", "payload": None}))
+
+    async def before(_: int, name: str) -> None:
+        if name == "push_instance_event" and len(await world.history()) == 1:
+            # The same replica, the same epoch: only the event's own identity tells them apart.
+            await world.append(T.TRANSITION, call=call, executor=ExecutorRef(id="a", epoch=0))
+
+    delivery = HandDelivery()
+    await world.drive_once("a", Wire(before=before), delivery)
+    assert (await world.types(), delivery.fate) == ([T.STARTED, T.TRANSITION], [])
+    await world.drive_to_the_end()
+    check(await world.history())
