@@ -1,0 +1,203 @@
+"""The executor's loop: slots, handing over, and what a failed drive leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tests.fakes.clock import settle
+from tests.fakes.events import KEY
+from tests.fakes.sandbox import FakeSandboxes, ScriptBody, sleep, transition
+from tests.fakes.world import HandDelivery, Wire, World, check
+from workflow_operator.engine import Executor
+from workflow_operator.history import Delivery, EventType, InstanceKey
+from workflow_operator.history.errors import EngineCrash, InvalidInput, Unavailable, UnknownFormat
+
+T = EventType
+
+
+def script(given: Any) -> ScriptBody:
+    yield transition("a")
+    yield sleep(60)
+    return 1
+
+
+def keys(count: int) -> list[InstanceKey]:
+    return [InstanceKey(KEY.namespace, UUID(int=1000 + number)) for number in range(count)]
+
+
+async def started(world: World, count: int) -> list[InstanceKey]:
+    for key in keys(count):
+        await world.runner.execute(key.namespace, "source", instance_id=key.instance_id)
+    return keys(count)
+
+
+@asynccontextmanager
+async def running(world: World, wire: Wire | None = None, name: str = "a") -> AsyncIterator[Executor]:
+    executor = Executor(world.context(name, wire))
+    task = asyncio.create_task(executor.run())
+    try:
+        yield executor
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert executor.running == 0
+        left = [one for one in asyncio.all_tasks() if one is not asyncio.current_task() and "drive" in one.get_name()]
+        assert not left
+
+
+async def ended(world: World, of: list[InstanceKey]) -> bool:
+    histories = [await world.bus.query_history(key) for key in of]
+    return all(events[-1].terminal for events in histories)
+
+
+async def test_it_never_drives_more_than_it_has_slots_and_drives_all() -> None:
+    world = World(script, slots=3, park_after_seconds=1000.0)
+    started_keys = await started(world, 8)
+    asked: list[int] = []
+    pull = world.queue.pull
+
+    async def counted(limit: int, timeout_seconds: float) -> list[Delivery]:
+        asked.append(limit)
+        return await pull(limit, timeout_seconds)
+
+    world.queue.pull = counted  # type: ignore[method-assign]
+    most = 0
+    async with running(world) as executor:
+        for _ in range(200):
+            await world.clock.advance(1)
+            most = max(most, executor.running)
+            if await ended(world, started_keys):
+                break
+    assert await ended(world, started_keys)
+    assert most == 3
+    assert min(asked) >= 1
+    assert max(asked) <= 3
+    for key in started_keys:
+        check(await world.bus.query_history(key))
+
+
+async def test_it_parks_and_wakes_without_any_help() -> None:
+    world = World(script)
+    (key,) = await started(world, 1)
+    async with running(world):
+        await world.clock.advance(30)
+        assert not world.queue.entries
+        await world.clock.advance(31)
+    assert [event.type for event in await world.bus.query_history(key)][-1] is T.SUCCEEDED
+    assert not world.queue.entries
+
+
+async def test_stopping_gives_everything_back_at_once() -> None:
+    world = World(script, slots=2, park_after_seconds=1000.0)
+    held = await started(world, 2)
+    async with running(world):
+        await world.clock.advance(3)
+    assert sorted(world.queue.entries) == sorted(held)
+    assert all(entry.visible_at <= world.clock.now() for entry in world.queue.entries.values())
+    assert world.sandboxes.open == 0
+    async with running(world, name="b"):
+        await world.clock.advance(70)
+    for key in held:
+        events = await world.bus.query_history(key)
+        check(events)
+        assert [event.type for event in events] == [
+            T.STARTED, T.TRANSITION, T.TIMER_STARTED, T.CLAIMED, T.TIMER_FIRED, T.SUCCEEDED,
+        ]  # fmt: skip
+
+
+async def test_stopping_gives_back_what_was_pulled_and_not_begun() -> None:
+    world = World(script)
+    delivery = HandDelivery()
+
+    class Once:
+        async def pull(self, limit: int, timeout_seconds: float) -> list[Delivery]:
+            asyncio.get_running_loop().call_soon(task.cancel)
+            return [delivery]
+
+    world.queue = Once()  # type: ignore[assignment]
+    executor = Executor(world.context())
+    task = asyncio.create_task(executor.run())
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert delivery.fate == ["retry 0"]
+
+
+async def test_stopping_while_a_run_waits_for_its_sandbox_gives_it_back() -> None:
+    world = World(script)
+
+    class Full(FakeSandboxes):
+        @asynccontextmanager
+        async def session(self, namespace: str) -> AsyncIterator[Any]:
+            await asyncio.Event().wait()
+            yield None
+
+    world.sandboxes = Full(script)
+    (key,) = await started(world, 1)
+    async with running(world):
+        await world.clock.advance(30)
+        # It waits long, and holds its message all the while.
+        assert world.queue.entries[key].attempt == 1
+        assert world.queue.entries[key].visible_at > world.clock.now()
+    assert world.queue.entries[key].visible_at <= world.clock.now()
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (EngineCrash("the process died"), 1),
+        (Unavailable("no answer"), 1),
+        (UnknownFormat("written by a newer release."), 10),
+        (InvalidInput("damaged"), 10),
+        (KeyError("a fault of our own"), 10),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_a_failed_drive_is_given_back_and_the_others_go_on(error: Exception, seconds: int) -> None:
+    world = World(script, park_after_seconds=1000.0)
+    bad, good = await started(world, 2)
+    query = world.bus.query_history
+
+    async def failing(key: InstanceKey, *, after: int = 0) -> Any:
+        if key == bad and world.clock.now() == start:
+            raise error
+        return await query(key, after=after)
+
+    start = world.clock.now()
+    world.bus.query_history = failing  # type: ignore[method-assign]
+    async with running(world):
+        await settle()
+        assert (world.queue.entries[bad].visible_at - start).total_seconds() == seconds
+        await world.clock.advance(90)
+    assert await ended(world, [bad, good])
+
+
+async def test_a_queue_that_does_not_answer_is_asked_again() -> None:
+    world = World(script, park_after_seconds=1000.0)
+    (key,) = await started(world, 1)
+
+    async def before(_: int, name: str) -> None:
+        if name == "pull" and (world.clock.now() - start).total_seconds() < 10:
+            raise Unavailable("no answer")
+
+    start = world.clock.now()
+    async with running(world, Wire(before=before)):
+        await world.clock.advance(80)
+    assert await ended(world, [key])
+
+
+async def test_two_executors_share_the_work() -> None:
+    world = World(script, slots=2, park_after_seconds=1000.0)
+    all_keys = await started(world, 4)
+    async with running(world, name="a") as a, running(world, name="b") as b:
+        await world.clock.advance(1)
+        assert (a.running, b.running) == (2, 2)
+        await world.clock.advance(70)
+        assert await ended(world, all_keys)
+        await settle()
+        assert (a.running, b.running) == (0, 0)
