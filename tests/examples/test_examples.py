@@ -31,6 +31,7 @@ RUNS = {
     # Six seconds are enough to park.
     "sleep.yaml": Expected({"slept": 6}, log="waiting", args=("--input", '{"seconds": 6}')),
     "from-configmap.yaml": Expected({"mean": 6}),
+    "steps.yaml": Expected({"steps": 2}, log="info: step 2 of 2", args=("--input", '{"steps": 2}')),
     "failing.yaml": Expected(None, 1, log="failed          RangeError: wanted 3, in stock are 1 (line 7, column 11)"),
     "counter.js": Expected(3, log="info: at 3", args=("--input", '{"to": 3}')),
 }
