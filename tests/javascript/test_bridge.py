@@ -9,24 +9,28 @@ import pytest
 from py_mini_racer import _dll
 
 from workflow_operator.javascript.worker import bridge
-from workflow_operator.javascript.worker.bridge import EngineError, Isolate, Operation, OutOfMemory, Prelude
+from workflow_operator.javascript.worker.bridge import EngineError, Isolate, Operation, OutOfMemory
 
 pytestmark = pytest.mark.integration
 
 # The smallest prelude: exposes the exchange to the test's own scripts.
-PRELUDE = Prelude("""(function () {
-  const call = this;
+PRELUDE = """(() => {
   const buffer = new ArrayBuffer(8 + 2 * 16);
   const header = new Int32Array(buffer, 0, 2), units = new Uint16Array(buffer, 8);
+  let call;
   globalThis.send = (operation, text) => {
     for (let i = 0; i < text.length; i++) units[i] = text.charCodeAt(i);
     header[0] = operation; header[1] = text.length;
     call();
     return [header[0], String.fromCharCode(...units.slice(0, header[1]))];
   };
-  const begin = (json) => { globalThis.given = json };
-  return {buffer, begin, name() { return this.text }, execute() { return this() }, settle() {}};
-})""")
+  return function () {
+    'use strict';
+    if (!call) { call = this; return buffer; }
+    globalThis.given = this;
+    return typeof this === 'function' ? this() : typeof this === 'object' ? this.text : undefined;
+  };
+})()"""
 
 
 class Recorder:
@@ -90,11 +94,18 @@ def test_telling_needs_no_reply(isolate: Isolate, recorder: Recorder) -> None:
 
 
 def test_values_cross_as_this_and_as_results(isolate: Isolate) -> None:
-    isolate.begin('{"a":"é"}')
+    isolate.control('{"a":"é"}')
     assert isolate.text("given") == '{"a":"é"}'
-    assert isolate.control("name", isolate.run("({text: 'é'})")) == "é"
-    assert isolate.control("settle") is None
-    assert isolate.control("execute", isolate.run("() => 'called'")) == "called"
+    assert isolate.control() is None
+    assert isolate.text("typeof given") == "undefined"
+    assert isolate.control(isolate.run("({text: 'é'})")) == "é"
+    assert isolate.control(isolate.function("() => 'called'")) == "called"
+
+
+def test_only_a_function_is_a_function(isolate: Isolate) -> None:
+    assert isolate.function("({})") is None
+    assert isolate.function("async () => 1") is not None
+    assert isolate.function("(class A {})") is not None
 
 
 def test_top_level_constants_are_seen_by_the_next_evaluation(isolate: Isolate) -> None:
@@ -114,14 +125,6 @@ def test_the_report_asks_a_thrown_object_for_its_string_after_the_script(isolate
     with pytest.raises(EngineError) as raised:
         isolate.run("throw {[Symbol.toPrimitive]() { return 'asked' }}")
     assert "asked" in raised.value.report
-
-
-def test_a_library_is_handed_to_the_prelude(recorder: Recorder) -> None:
-    script = PRELUDE.script.replace("function ()", "function (one, two)").replace(
-        "settle() {}", "settle: () => one + two"
-    )
-    with Isolate(Prelude(script, ("'a'", "'b'")), recorder, on_error=fail) as isolate:
-        assert isolate.control("settle") == "ab"
 
 
 def test_microtasks_run_before_the_next_task(isolate: Isolate) -> None:

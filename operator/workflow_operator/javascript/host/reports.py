@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from workflow_operator.history import errors
 from workflow_operator.javascript.host.messages import Exit, HostCall, Job, LogLine, Returned
-from workflow_operator.javascript.worker.wire import PRELUDE_PREFIX, SCRIPT_NAME
+from workflow_operator.javascript.worker.wire import PRELUDE_NAME, SCRIPT_NAME
 
 CUT_MARK = " ... [line cut]"
 
@@ -102,7 +102,7 @@ def from_report(report: str, script: str) -> tuple[str, str, Place | None]:
     head, column = _before_marker(match["rest"], script.split("\n")[line - 1 : line])
     named = _NAME.fullmatch(head)
     name, text = (named["name"], named["message"]) if named else ("Error", head)
-    place = None if match["file"].startswith(PRELUDE_PREFIX) else Place(line, column)
+    place = None if match["file"] == PRELUDE_NAME else Place(line, column)
     return name, text, place
 
 

@@ -17,7 +17,7 @@ import queue
 from collections.abc import Callable
 from enum import IntEnum
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from py_mini_racer import _dll
 
@@ -35,9 +35,9 @@ _HEADER_BYTES = 8
 class Kind(IntEnum):
     """mini-racer's value types (mini_racer.cc)."""
 
-    INTEGER = 3
     STRING = 5
     UNDEFINED = 11
+    FUNCTION = 100
     ARRAY_BUFFER = 102
     EXECUTE_EXCEPTION = 200
     OOM_EXCEPTION = 202
@@ -58,13 +58,6 @@ class Exchange(Protocol):
     def tell(self, text: str) -> None: ...
 
     def ask(self, text: str) -> str: ...
-
-
-class Prelude(NamedTuple):
-    """The script that builds the scripts' environment, and the scripts whose values it takes as arguments."""
-
-    script: str
-    library: tuple[str, ...] = ()
 
 
 class EngineError(Exception):
@@ -98,7 +91,7 @@ def initialise() -> None:
 class Isolate:
     """One V8 isolate with the prelude in it; used for one job, from one thread. One lives at a time."""
 
-    def __init__(self, prelude: Prelude, exchange: Exchange, *, on_error: Callable[[BaseException], None]) -> None:
+    def __init__(self, prelude: str, exchange: Exchange, *, on_error: Callable[[BaseException], None]) -> None:
         self._dll = _dll.init_mini_racer(ignore_duplicate_init=True)
         self._results: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._exchange = exchange
@@ -111,19 +104,12 @@ class Isolate:
         self._context = self._dll.mr_init_context(_CALLBACK)
         self._undefined = self._dll.mr_alloc_int_val(self._context, 0, Kind.UNDEFINED)
         self._no_arguments = self._evaluate("[]")
-        bridge = self._dll.mr_make_js_callback(self._context, _EXCHANGE)
-        install = self._evaluate(prelude.script)
-        library = self._evaluate("[]")
-        for script in prelude.library:
-            self._dll.mr_array_push(self._context, library, self._evaluate(script))
-        self._control = self._call(install, this=bridge, arguments=library)
-        buffer = self._item(self._control, "buffer").contents
+        self._control = self._evaluate(prelude)
+        buffer = self._call(self._dll.mr_make_js_callback(self._context, _EXCHANGE)).contents
         if buffer.type != Kind.ARRAY_BUFFER:
             raise RuntimeError(f"the prelude gave no exchange buffer but a value of kind {buffer.type}")
         self._address = buffer.value.value_ptr
         self._capacity = (buffer.len - _HEADER_BYTES) // 2
-        # Fetched before any script runs: afterwards a prototype may be polluted.
-        self._functions = {name: self._item(self._control, name) for name in ("begin", "name", "execute", "settle")}
 
     def __enter__(self) -> Isolate:
         return self
@@ -142,15 +128,14 @@ class Isolate:
         """Stop the script with OutOfMemory when its heap is larger than ``size`` bytes after a collection."""
         self._dll.mr_set_hard_memory_limit(self._context, size)
 
-    def begin(self, text: str) -> None:
-        """Hand the prelude the job. Before any script: an argument array can be intercepted afterwards."""
-        arguments = self._evaluate("[]")
-        self._dll.mr_array_push(self._context, arguments, self._string(text))
-        self._call(self._functions["begin"], this=self._undefined, arguments=arguments)
-
     def run(self, script: str) -> Any:
         """Evaluate in the global scope. Returns a handle. Raises EngineError, OutOfMemory."""
         return self._evaluate(script)
+
+    def function(self, expression: str) -> Any:
+        """The handle of the function that is the expression's value; None for any other value."""
+        result = self._evaluate(expression)
+        return result if result.contents.type == Kind.FUNCTION else None
 
     def text(self, expression: str) -> str:
         """The value of an expression that gives a well-formed string; any other kind of value is an error."""
@@ -159,14 +144,15 @@ class Isolate:
             raise EngineError(f"expected a string from {expression[:80]}")
         return _text(result)
 
-    def control(self, function: str, this: Any = None) -> str | None:
-        """Call one of the prelude's functions; what it returns is a string of JSON or undefined."""
-        receiver = self._undefined if this is None else this
-        result = self._call(self._functions[function], this=receiver, arguments=self._no_arguments)
-        return _text(result) if result.contents.type == Kind.STRING else None
+    def control(self, this: Any = None) -> str | None:
+        """Call the prelude's function, which does what ``this`` tells it: a text, a handle or nothing.
 
-    def _item(self, holder: Any, name: str) -> Any:
-        return self._checked(self._dll.mr_get_object_item(self._context, holder, self._string(name)))
+        What it returns is a text of JSON, or nothing. Raises EngineError, OutOfMemory.
+        """
+        if isinstance(this, str):
+            this = self._string(this)
+        result = self._call(self._undefined if this is None else this)
+        return _text(result) if result.contents.type == Kind.STRING else None
 
     def _string(self, text: str) -> Any:
         data = text.encode("utf-8", "replace")
@@ -177,8 +163,9 @@ class Isolate:
         self._dll.mr_eval(self._context, handle, _RESULT)
         return self._checked(self._results.get())
 
-    def _call(self, function: Any, *, this: Any, arguments: Any) -> Any:
-        self._dll.mr_call_function(self._context, function, this, arguments, _RESULT)
+    def _call(self, this: Any) -> Any:
+        # Without arguments: a script can intercept how an array of them is filled.
+        self._dll.mr_call_function(self._context, self._control, this, self._no_arguments, _RESULT)
         return self._checked(self._results.get())
 
     def _checked(self, handle: Any) -> Any:

@@ -8,7 +8,7 @@ import resource
 from typing import NoReturn
 
 from workflow_operator.javascript.worker import confine, job
-from workflow_operator.javascript.worker.bridge import Isolate, Prelude
+from workflow_operator.javascript.worker.bridge import Isolate
 from workflow_operator.javascript.worker.wire import encode, frame, read_frame, write_all
 
 # What may be taken beside the heap that V8 itself limits: a collection copies before it frees, a result is serialised.
@@ -33,7 +33,7 @@ class SocketExchange:
         return reply.decode("utf-8")
 
 
-def serve(descriptor: int, prelude: Prelude) -> NoReturn:
+def serve(descriptor: int, prelude: str) -> NoReturn:
     """Run jobs from the socket until its end."""
     exchange = SocketExchange(descriptor)
     memory = confine.MemoryMeter()
@@ -53,7 +53,7 @@ def serve(descriptor: int, prelude: Prelude) -> NoReturn:
     os._exit(0)
 
 
-def _isolate(prelude: Prelude, exchange: SocketExchange) -> Isolate:
+def _isolate(prelude: str, exchange: SocketExchange) -> Isolate:
     return Isolate(prelude, exchange, on_error=_die)
 
 

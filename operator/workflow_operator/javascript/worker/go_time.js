@@ -83,4 +83,3 @@
     return output;
   };
 })()
-//# sourceURL=prelude.go_time.js

@@ -41,28 +41,33 @@ def run(isolate: Isolate, job: Mapping[str, Any]) -> str:
     """Run the job to its end. Returns the text of a ``returned`` or ``failed`` message."""
     isolate.limit_heap(job["limits"]["memory_bytes"])
     script = job["script"]
-    isolate.begin(json.dumps({key: value for key, value in job.items() if key != "script"}))
+    isolate.control(json.dumps({key: value for key, value in job.items() if key != "script"}))
     try:
         # The completion value is made undefined: a BigInt or a lone surrogate there hangs the engine.
         isolate.run(f"{script}\n;void 0\n//# sourceURL={SCRIPT_NAME}")
-        name, functions = _entry(isolate, script, job["entrypoint"])
-        if name not in functions:
-            return _failed("Thrown", "ReferenceError", _not_defined(name, functions))
-        return _call(isolate, name)
+        name = job["entrypoint"] or "main"
+        entry = _function(isolate, name)
+        if entry is None:
+            functions = _functions(isolate, candidates(script))
+            name = job["entrypoint"] or _default_entry(isolate, functions)
+            entry = _function(isolate, name)
+            if entry is None:
+                return _failed("Thrown", "ReferenceError", _not_defined(name, functions))
+        return _call(isolate, entry)
     except OutOfMemory:
         return _failed("MemoryLimit", "MemoryLimit", "the script's heap is full")
     except EngineError as error:
         return _reported(error.report)
 
 
-def _call(isolate: Isolate, name: str) -> str:
+def _call(isolate: Isolate, entry: Any) -> str:
     report = None
     try:
-        isolate.control("execute", isolate.run(name))
+        isolate.control(entry)
     except EngineError as error:
         report = error.report
     # A second task: it runs after all microtasks, so that none of them can speak after the end.
-    outcome = isolate.control("settle")
+    outcome = isolate.control()
     if report is not None:
         return _reported(report, {} if outcome is None else json.loads(outcome))
     if outcome is None:
@@ -70,19 +75,13 @@ def _call(isolate: Isolate, name: str) -> str:
     return outcome
 
 
-def _entry(isolate: Isolate, script: str, entrypoint: str | None) -> tuple[str | None, list[str]]:
-    """The name of the entry function, and the top-level functions; the entry is not among them if it is missing."""
-    functions = _functions(isolate, candidates(script))
-    name = entrypoint or _default_entry(isolate, functions)
-    if name is not None and name not in functions and is_identifier(name):
-        functions += _functions(isolate, [name])
-    return name, functions
+def _function(isolate: Isolate, name: str | None) -> Any:
+    # The typeof also finds what is declared with const, let or class, which is no property of the global object.
+    return isolate.function(f"typeof {name} === 'function' ? {name} : undefined") if is_identifier(name or "") else None
 
 
 def _default_entry(isolate: Isolate, functions: list[str]) -> str | None:
-    if "main" in functions:
-        return "main"
-    flow = isolate.control("name", isolate.run("typeof flow === 'object' ? flow : undefined"))
+    flow = isolate.control(isolate.run("typeof flow === 'object' ? flow : null"))
     if flow is not None:
         return str(json.loads(flow))
     return next((name for name in functions if name.startswith("state")), None)

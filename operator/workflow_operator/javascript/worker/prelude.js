@@ -1,9 +1,10 @@
-// Runs in a fresh isolate before the user's script. `this` is the bridge function (bridge.py), formatTime is go_time.js.
+// Runs in a fresh isolate before the user's script, and gives the function by which bridge.py drives the run. formatTime
+// is the value of go_time.js.
 // The script may change every object that it can reach, so what is needed later is taken now, is called
 // without a property look-up, and property descriptors have no prototype.
-(function (formatTime) {
+((formatTime) => {
   'use strict';
-  const bridge = this;
+  let bridge;
   const global = globalThis;
 
   const { apply, construct, ownKeys, defineProperty: tryDefineProperty } = Reflect;
@@ -348,41 +349,41 @@
     }
   }
 
-  return {
-    buffer,
+  function begin(json) {
+    job = parse(json);
+    time = job.time_ms;
+    seedRandom(job.seed[0], job.seed[1]);
+  }
 
-    begin(json) {
-      job = parse(json);
-      time = job.time_ms;
-      seedRandom(job.seed[0], job.seed[1]);
-    },
+  // What the entry throws is not caught, because the engine's report knows the place of any thrown value, and a catch
+  // would lose it.
+  function execute(entry) {
+    let done = false;
+    try {
+      const input = job.input === null ? undefined : parse(job.input);
+      const value = apply(entry, undefined, [input]);
+      const awaitable = typeof value === 'object' && value !== null && typeof value.then === 'function';
+      if (awaitable) settle(value);
+      else returned(value);
+      done = true;
+    } finally {
+      if (!done) describeWhenReported();
+    }
+  }
 
-    // `this` is the global `flow` of the script.
-    name() {
-      const state = typeof this === 'object' && this !== null ? property(this, 'state') : undefined;
-      return state === undefined ? undefined : stringify(state);
-    },
-
-    // `this` is the entry function. What it throws is not caught, because the engine's report knows the place of any
-    // thrown value, and a catch would lose it.
-    execute() {
-      let done = false;
-      try {
-        const input = job.input === null ? undefined : parse(job.input);
-        const value = apply(this, undefined, [input]);
-        const awaitable = typeof value === 'object' && value !== null && typeof value.then === 'function';
-        if (awaitable) settle(value);
-        else returned(value);
-        done = true;
-      } finally {
-        if (!done) describeWhenReported();
-      }
-    },
-
-    // Called once the microtasks are drained: nothing else can settle a promise then.
-    settle() {
-      return outcome;
-    },
+  // One function for all, because each crossing into the isolate costs; what it is given as `this` says what to do.
+  return function control() {
+    if (bridge === undefined) {
+      bridge = this;
+      return buffer;
+    }
+    switch (typeof this) {
+      case 'string': return begin(this);
+      case 'function': return execute(this);
+      // The global `flow` of the script: which state does it name?
+      case 'object': return this === null ? undefined : stringify(property(this, 'state'));
+      // After all microtasks: nothing else can settle a promise then.
+      default: return outcome;
+    }
   };
 })
-//# sourceURL=prelude.js

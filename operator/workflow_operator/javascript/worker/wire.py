@@ -24,7 +24,7 @@ from typing import Any
 HEADER = struct.Struct(">I")
 MAX_FRAME_BYTES = 16 * 1024 * 1024
 SCRIPT_NAME = "workflow.js"
-PRELUDE_PREFIX = "prelude."
+PRELUDE_NAME = "prelude.js"
 
 
 class ProtocolError(Exception):

@@ -11,7 +11,6 @@ It ends, and all sandbox processes with it, when the executor's end is closed.
 
 from __future__ import annotations
 
-import importlib.resources
 import json
 import os
 import select
@@ -19,16 +18,16 @@ import signal
 import socket
 from typing import Any, NoReturn
 
-from workflow_operator.javascript.worker import bridge, child, confine
+from workflow_operator.javascript.worker import bridge, child, confine, prelude
 
 _PACKET_BYTES = 4096
 _FORK_FAILED = 71  # EX_OSERR
 
 
 class Zygote:
-    def __init__(self, control: socket.socket, prelude: bridge.Prelude) -> None:
+    def __init__(self, control: socket.socket, source: str) -> None:
         self._control = control
-        self._prelude = prelude
+        self._source = source
         self._children: dict[int, str] = {}
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -95,7 +94,7 @@ class Zygote:
             os.dup2(errors, 2)
             os.dup2(channel, 3)
             os.closerange(4, 4096)
-            child.serve(3, self._prelude)
+            child.serve(3, self._source)
         except BaseException as error:
             os.write(2, f"sandbox process: {error!r}\n".encode())
         os._exit(70)
@@ -123,12 +122,10 @@ class Zygote:
 
 def main(control: int) -> None:
     bridge.initialise()
-    files = importlib.resources.files(__package__)
-    prelude, go_time = (files.joinpath(name).read_text(encoding="utf-8") for name in ("prelude.js", "go_time.js"))
     # Loaded on first use, which in a sandbox process would need a file.
     for codec in ("utf-8", "utf-16-le", "ascii", "latin-1"):
         "".encode(codec)
-    Zygote(socket.socket(fileno=control), bridge.Prelude(prelude, (go_time,))).run()
+    Zygote(socket.socket(fileno=control), prelude.source()).run()
 
 
 def _wake(number: int, frame: object) -> None:
