@@ -89,12 +89,17 @@ class WorkQueue(Protocol):
     async def enqueue(self, key: InstanceKey) -> bool:
         """Queue the instance; False if it is queued or held already.
 
+        Its holder may have read the history for the last time and be about to ack. Who must be sure that an event is
+        seen answers False with ``enqueue_at`` that event's time or now: a timer waits until the holder is done.
+
         Raises:
             Unavailable: no answer; it may or may not be queued.
         """
 
     async def enqueue_at(self, key: InstanceKey, at: datetime, cause: int) -> None:
-        """Queue the instance at that time. Idempotent for the same ``cause`` (a history sequence).
+        """Queue the instance at that time, or as soon after it as nobody holds it.
+
+        Idempotent for the same ``cause`` (a history sequence) until it has fired.
 
         Raises:
             Unavailable: no answer; it may or may not be scheduled.

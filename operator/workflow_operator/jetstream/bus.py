@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 # Refusals in a row although nothing follows the expected sequence: another append may be on its way, but not for long.
 _MAX_REFUSALS = 10
 
+# Publishes on their way at once. A thousand more would only have the last ones time out.
+_WINDOW = 256
+
 _HISTORY_BATCH = 256
 _STATUS_BATCH = 1000  # the server refuses more than 1024 subjects at once
 
@@ -50,6 +53,7 @@ class JetStreamDataBus:
         """``backoff_seconds``: pauses between attempts of an append without an answer; the last one repeats."""
         self._connection = connection
         self._timeout = answer_timeout_seconds
+        self._window = asyncio.Semaphore(_WINDOW)
         self._backoff = tuple(backoff_seconds)
 
     async def push_instance_event(self, event: InstanceEvent, expected: int) -> InstanceEvent:
@@ -181,7 +185,8 @@ class JetStreamDataBus:
                 yield InstanceKey.of_subject(message.subject)
 
     async def _publish(self, subject: str, data: bytes, headers: dict[str, str]) -> Answer:
-        message = await self._connection.request(subject, data, headers=headers, timeout=self._timeout)
+        async with self._window:
+            message = await self._connection.request(subject, data, headers=headers, timeout=self._timeout)
         return read_answer(message.data)
 
     def _check_size(self, what: str, data: bytes, headers: dict[str, str]) -> None:

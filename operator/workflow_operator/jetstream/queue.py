@@ -55,8 +55,9 @@ class QueueDelivery:
     async def ack(self) -> None:
         """Done with it. When this returns, and NATS was there, the instance can be queued again.
 
-        Confirmed by the server, so that whoever then finds a new event in the history can queue the instance without
-        being told that it is queued still. A failure is silent: it is delivered again, and found done.
+        Confirmed by the server, so that whoever then finds a new event in the history can queue the instance. (With
+        several replicas the message goes some milliseconds after the confirmation: see ``enqueue`` of the port.)
+        A failure is silent: it is delivered again, and found done.
         """
         try:
             await self._connection.request(self._message.reply, b"+ACK")

@@ -45,7 +45,9 @@ def status_of(message: Msg) -> int | None:
 
 
 def description_of(message: Msg) -> str:
-    return (message.headers or {}).get("Description", "")
+    text = (message.headers or {}).get("Description", "").split("\r\n")[0].strip()
+    # The server sends no words for a subject that nobody listens on.
+    return text or "nobody answers: the stream or consumer is missing, or has no leader now"
 
 
 async def direct_batch(connection: Connection, stream: str, request: Mapping[str, Any]) -> Batch:
@@ -138,8 +140,10 @@ async def last_of_every(
                     # Superseded or removed since they were counted.
                     left = 0
                     break
-                if status is not None or message.metadata.sequence.consumer != expected:
-                    raise Unavailable(f"JetStream: {stream}: part of a listing was lost {description_of(message)}")
+                if status is not None:
+                    raise Unavailable(f"JetStream: {stream}: {status} {description_of(message)}")
+                if message.metadata.sequence.consumer != expected:
+                    raise Unavailable(f"JetStream: {stream}: part of a listing was lost")
                 expected += 1
                 yield message
             left -= pulled
