@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from unittest.mock import ANY
 
 import pytest
 
@@ -10,8 +11,6 @@ from tests.e2e.world import JsonObject, World, assert_sound, drivers, key_of
 from tests.fixtures.workflowruns import Kubectl
 
 pytestmark = pytest.mark.e2e
-
-AT_ONCE = 60.0
 
 GOOD = """
 function main() {
@@ -52,41 +51,100 @@ TIME = "Timeout|CpuLimit"
 
 TABLE = [
     bad("syntax", "let x = ;", "SyntaxError", "Unexpected token ';'", (1, 9)),
-    bad("unfinished", "function main() {\n  return 1\n", "SyntaxError", "Unexpected end of input"),
+    bad("unfinished", "function main() {\n  return 1\n", "SyntaxError", "Unexpected end of input", (3, None)),
     bad("import", "\nimport x from 'y'", "SyntaxError", "Cannot use import statement outside a module", (2, 1)),
     bad("no-entry", "function helper() {}", "ReferenceError", "expected main, flow.state or a name that begins with"),
     bad("nothing", "1", "ReferenceError", "its top-level functions: none"),
-    Bad("wrong-entry", inside("return 1"), ("ReferenceError",), "the entry function nowhere is not defined in the script; its top-level functions: main", entrypoint="nowhere"),
+    Bad(
+        "wrong-entry",
+        inside("return 1"),
+        ("ReferenceError",),
+        "the entry function nowhere is not defined in the script; its top-level functions: main",
+        entrypoint="nowhere",
+    ),
     bad("missing", inside("missing()"), "ReferenceError", "missing is not defined", (2, 3)),
     bad("undefined", inside("throw undefined"), "Error", "undefined", (2, 3)),
     bad("null", inside("throw null"), "Error", "null", (2, 3)),
-    bad("recursion", inside("(function r() { r() })()"), "RangeError", "Maximum call stack size exceeded", (2, 4)),
-    bad("steps-for-ever", "function main() {\n  return transition(main, 1)\n}", "RangeError", "Maximum call stack size exceeded", (2, 10)),
+    bad("recursion", inside("(function r() { r() })()"), "RangeError", "Maximum call stack size exceeded", (2, ANY)),
+    bad(
+        "steps-for-ever",
+        "function main() {\n  return transition(main, 1)\n}",
+        "RangeError",
+        "Maximum call stack size exceeded",
+        (2, ANY),
+    ),
     bad("loop", inside("for (;;) {}"), TIME, "the script"),
     bad("loop-with-catch", inside("for (;;) try { throw 1 } catch {}"), TIME, "the script"),
     bad("loop-in-regexp", inside("/(a+)+$/.test('a'.repeat(40) + 'b')"), TIME, "the script"),
-    bad("memory", inside("const a = []; for (;;) a.push(new Array(1000).fill(a.length))"), "MemoryLimit", "memory|heap"),
-    bad("memory-caught", inside("try { const a = []; for (;;) a.push([a.length]) } catch { return 1 }"), "MemoryLimit", "memory|heap"),
-    bad("memory-in-buffers", inside("const a = []; for (;;) a.push(new Uint8Array(1e6).fill(1))"), "MemoryLimit", "memory"),
+    bad("memory", inside("const a = []; for (;;) a.push(new Array(1e6).fill(a.length))"), "MemoryLimit", "memory|heap"),
+    bad(
+        "memory-caught",
+        inside("try { const a = []; for (;;) a.push(new Array(1e6).fill(1)) } catch { return 1 }"),
+        "MemoryLimit",
+        "memory|heap",
+    ),
+    bad(
+        "memory-in-buffers",
+        inside("const a = []; for (;;) a.push(new Uint8Array(1e6).fill(1))"),
+        "MemoryLimit",
+        "memory",
+    ),
     bad("cycle", inside("const a = {b: {}}; a.b.c = a; return a"), "NotSerializable", "the return value holds a cycle"),
     bad("bigint", inside("return 1n"), "NotSerializable", "the return value holds a BigInt"),
     bad("function", inside("return () => 1"), "NotSerializable", "the return value is a function"),
     bad("deep", inside("let d = 1; for (let i = 0; i < 150; i++) d = [d]; return d"), "NotSerializable", "nested"),
-    bad("deep-memory", "function f() {}" + inside("let d = 1; for (let i = 0; i < 150; i++) d = [d]; transition(f, d)"), "NotSerializable", "nested"),
+    bad(
+        "deep-memory",
+        "function f() {}" + inside("let d = 1; for (let i = 0; i < 150; i++) d = [d]; transition(f, d)"),
+        "NotSerializable",
+        "nested",
+    ),
     bad("huge", inside("return 'x'.repeat(300000)"), "PayloadTooLarge", "300002 bytes as JSON, the cap is 262144"),
-    bad("huge-message", inside("throw new Error('x'.repeat(1e6))"), "Error", "xxxx", (2, 9)),
-    bad("huge-name", inside("throw {name: 'n'.repeat(1e6), message: 'said'}"), "n", "said", (2, 3)),
+    bad("huge-message", inside("throw new Error('x'.repeat(1e6))"), "Error", "xxxx", (2, 3)),
+    bad("huge-name", inside("throw {name: 'n'.repeat(1e6), message: 'said'}"), "n" * 256, "said", (2, 3)),
     bad("waits-for-ever", "async function main() { await new Promise(() => {}) }", "Deadlock", "nothing can settle"),
     bad("eval", inside("eval('1')"), "EvalError", "eval is not available in workflow scripts", (2, 3)),
-    bad("escape", inside("main.constructor.constructor('return process')()"), "EvalError", "Code generation from strings disallowed", (2, 20)),
+    bad(
+        "escape",
+        inside("main.constructor.constructor('return process')()"),
+        "EvalError",
+        "Code generation from strings disallowed",
+        (2, 20),
+    ),
     bad("process", inside("process.exit(0)"), "ReferenceError", "process is not defined", (2, 3)),
-    bad("proxy", inside("throw new Proxy({}, {get() { throw 1 }, ownKeys() { throw 2 }})"), "Error", "<string conversion failed>", (2, 3)),
-    bad("limit-forged", inside("throw Object.assign(new Error('x'), {name: 'Own name; not a reason'})"), "Own name; not a reason", "x", (2, 23)),
+    bad(
+        "proxy",
+        inside("throw new Proxy({}, {get() { throw 1 }, ownKeys() { throw 2 }})"),
+        "Error",
+        "<string conversion failed>",
+        (2, 3),
+    ),
+    bad(
+        "limit-forged",
+        inside("throw Object.assign(new Error('x'), {name: 'Own name; not a reason'})"),
+        "Own name; not a reason",
+        "x",
+        (2, 23),
+    ),
     bad("surrogate", inside("throw 'half \\ud800'"), "Error", "half \ufffd", (2, 3)),
-    bad("not-a-function", "\ntransition(1, 2)", "TypeError", "transition: expected a function as first argument", (2, 1)),
-    bad("json-replaced", "JSON.stringify = () => '{'; JSON.parse = () => { throw 1 }\n" + inside("throw new Error('still told')"), "Error", "still told", (3, 9)),
-    bad("after-steps", "function main() {\n  transition(step, 1);\n  throw new TypeError('after a step');\n}\nfunction step() {}", "TypeError", "after a step", (3, 9)),
-]  # fmt: skip
+    bad(
+        "not-a-function", "\ntransition(1, 2)", "TypeError", "transition: expected a function as first argument", (2, 1)
+    ),
+    bad(
+        "json-replaced",
+        "JSON.stringify = () => '{'; JSON.parse = () => { throw 1 }\n" + inside("throw new Error('still told')"),
+        "Error",
+        "still told",
+        (3, 9),
+    ),
+    bad(
+        "after-steps",
+        "function main() {\n  transition(step, 1);\n  throw new TypeError('after a step');\n}\nfunction step() {}",
+        "TypeError",
+        "after a step",
+        (3, 9),
+    ),
+]
 
 # Hostile, but nothing is wrong with their outcome.
 HARMLESS = {
@@ -138,7 +196,7 @@ def differences(case: Bad, status: JsonObject) -> list[str]:
     failed = {each["type"]: each for each in status["conditions"]}.get("Failed", {})
     checks = {
         f"phase {status['phase']}": status["phase"] == "Failed",
-        f"name {error.get('name')!r}, expected {case.names}": _same_name(error.get("name", ""), case.names),
+        f"name {error.get('name')!r}, expected {case.names}": error.get("name") in case.names,
         f"message {error.get('message')!r}, expected {case.words!r}": any(
             words in error.get("message", "") for words in case.words.split("|")
         ),
@@ -146,8 +204,3 @@ def differences(case: Bad, status: JsonObject) -> list[str]:
         f"message of Failed {failed.get('message')!r}": error.get("message", "")[:100] in failed.get("message", ""),
     }
     return [f"{case.id}: {what}" for what, well in checks.items() if not well]
-
-
-def _same_name(name: str, expected: tuple[str, ...]) -> bool:
-    # A name that is too long for an object is cut.
-    return name in expected or (expected == ("n",) and name == "n" * 255 + "…")

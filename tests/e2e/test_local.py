@@ -1,0 +1,276 @@
+"""Local mode and the commands, as processes: no API server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dev.stack import blocking
+from tests.e2e.scripts import QUICK, STEPS, TICKING, sleeper
+from tests.e2e.world import assert_sound, connected, drivers, handovers, histories, transitions, until
+from tests.fixtures.workflowruns import manifest
+from workflow_operator.app import roles
+from workflow_operator.app.settings import Settings
+from workflow_operator.engine import EngineLimits
+from workflow_operator.history import EventType, InstanceKey, InstanceStatus
+from workflow_operator.jetstream import Connection, EmbeddedServer, JetStreamDataBus, JetStreamWorkQueue, ensure
+
+pytestmark = pytest.mark.integration
+
+COMMAND = Path(sysconfig.get_path("scripts")) / "workflow-operator"
+REPLICA = Path(__file__).with_name("replica.py")
+TAKEOVER_SECONDS = 10.0
+
+GREET = """
+function main(input) {
+  log("hello", input.name);
+  return transition(greet, input);
+}
+function greet(input) { return { greeting: "Hello, " + input.name + "!" } }
+function shout(input) { return input.name.toUpperCase() + "!" }
+"""
+
+
+# --- replicas that die -----------------------------------------------------------------------------------------------
+
+
+class Replica:
+    """An executor and projector in a process of its own, logging to a file."""
+
+    def __init__(self, name: str, url: str, folder: Path) -> None:
+        self.name = name
+        self.log = folder / f"{name}.log"
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, REPLICA],
+                stdin=subprocess.PIPE,
+                stderr=log,
+                env={**clean(), "WORKFLOW_OPERATOR_NATS_URL": url, "WORKFLOW_OPERATOR_IDENTITY": name},
+            )
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def lines(self) -> list[str]:
+        """What the scripts printed."""
+        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.endswith("}")]
+        return [line["message"] for line in lines if line["logger"] == "workflow_operator.script"]
+
+
+@pytest.fixture
+def replicas(tmp_path: Path) -> Iterator[tuple[str, list[Replica]]]:
+    """NATS, and two replicas."""
+    server = EmbeddedServer(tmp_path / "nats", sync_always=False)
+    blocking(server.start())
+    with ExitStack() as stack:
+        stack.callback(server.kill)
+        both = [Replica(name, server.url, tmp_path) for name in ("first", "second")]
+        for replica in both:
+            stack.callback(replica.kill)
+        yield server.url, both
+
+
+def test_a_killed_executor_is_replaced(replicas: tuple[str, list[Replica]]) -> None:
+    url, both = replicas
+
+    def explain() -> str:
+        return "\n".join(f"--- {each.name}\n{each.log.read_text()[-2000:]}" for each in both)
+
+    async def execute(connection: Connection) -> InstanceKey:
+        await ensure(connection, Settings(nats_url=url).topology())
+        transport = roles.Transport(connection, JetStreamDataBus(connection), JetStreamWorkQueue(connection))
+        runner = roles.workflow_runner(transport, EngineLimits())
+        return InstanceKey("tests", await runner.execute("tests", TICKING))
+
+    key = connected(url, execute)
+    until(lambda: transitions(histories(url, [key])[key]) >= 5, "five steps", explain=explain)
+    (victim,) = [each for each in both if each.name == drivers(histories(url, [key])[key])[-1]]
+    victim.kill()
+    until(lambda: histories(url, [key])[key][-1].terminal, "the run ends", explain=explain)
+
+    history = histories(url, [key])[key]
+    assert_sound(history)
+    assert (history[-1].type, history[-1].output) == (EventType.SUCCEEDED, "done")
+    assert [event.memory for event in history if event.type is EventType.TRANSITION] == list(range(1, STEPS + 1))
+    (handover,) = handovers(history)
+    assert (handover.leaving, handover.first.type) == (victim.name, EventType.CLAIMED)
+    assert handover.seconds < TAKEOVER_SECONDS
+    unsure = {f"line {handover.last.memory}"} if handover.last.type is EventType.TRANSITION else set()
+    lines = Counter(line for each in both for line in each.lines())
+    assert set(lines) == {f"line {number}" for number in range(1, STEPS + 1)}
+    assert {line for line, count in lines.items() if count > 1} <= unsure
+
+    async def status(connection: Connection) -> InstanceStatus | None:
+        return (await JetStreamDataBus(connection).query_statuses([key])).get(key)
+
+    def complete() -> bool:
+        found = connected(url, status)
+        return found is not None and found.history_sequence == history[-1].sequence
+
+    until(complete, "the remaining projector folds it", explain=explain)
+
+
+# --- commands --------------------------------------------------------------------------------------------------------
+
+
+def clean() -> dict[str, str]:
+    """Nothing of the user's settings."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("WORKFLOW_OPERATOR_")}
+
+
+class Shell:
+    """Runs the command in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.env = {**clean(), "XDG_STATE_HOME": str(folder / "state"), "WORKFLOW_OPERATOR_NATS_URL": "nats://[::1]:1"}
+
+    def file(self, name: str, text: str) -> str:
+        (self.folder / name).write_text(text)
+        return name
+
+    def manifest(self, name: str, **spec: Any) -> str:
+        return self.file(f"{name}.yaml", yaml.safe_dump(manifest(name, spec)))
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [COMMAND, *words],
+            cwd=self.folder,
+            env=self.env,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def __call__(self, *words: str, code: int = 0) -> tuple[str, str]:
+        """(standard output, standard error), where the exit code is the expected one."""
+        process = self.start(*words)
+        output, errors = process.communicate(timeout=60)
+        assert process.returncode == code, f"exit code {process.returncode}, expected {code}: {errors}"
+        return output, errors
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    return Shell(tmp_path)
+
+
+def test_a_run_prints_its_output_and_tells_of_its_steps(shell: Shell) -> None:
+    output, told = shell("run", shell.manifest("hello", script=GREET, input={"name": "world"}))
+    assert json.loads(output) == {"greeting": "Hello, world!"}
+    assert "info: hello world" in told
+    assert [word for word in ("started", "transition", "succeeded") if word not in told] == []
+
+
+def test_json_is_exactly_one_document(shell: Shell) -> None:
+    output, told = shell("run", shell.manifest("hello", script=GREET, input={"name": "world"}), "-o", "json")
+    status = json.loads(output)
+    assert (status["status"], status["output"], status["steps"]) == ("complete", {"greeting": "Hello, world!"}, 1)
+    assert told == "hello world\n"
+
+
+def test_a_script_file_with_input_and_entrypoint(shell: Shell) -> None:
+    file = shell.file("greet.js", GREET)
+    output, _ = shell("run", file, "--input", '{"name": "you"}', "--entrypoint", "shout")
+    assert json.loads(output) == "YOU!"
+
+
+def test_options_go_before_the_manifest(shell: Shell) -> None:
+    file = shell.manifest("hello", script=GREET, input={"name": "world"}, entrypoint="main")
+    assert json.loads(shell("run", file, "--input", '{"name": "you"}')[0]) == {"greeting": "Hello, you!"}
+    assert json.loads(shell("run", file, "--entrypoint", "shout")[0]) == "WORLD!"
+
+
+def test_a_failed_run_exits_with_1(shell: Shell) -> None:
+    file = shell.file("bad.js", "function main() {\n  throw new TypeError('bad')\n}")
+    output, told = shell("run", file, code=1)
+    assert output == ""
+    assert "failed          TypeError: bad (line 2, column 9)" in told
+    output, _ = shell("run", file, "-o", "json", code=1)
+    status = json.loads(output)
+    assert status["status"] == "failed"
+    assert status["error"] == {"name": "TypeError", "message": "bad", "line": 2, "column": 9}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_cancels_the_run(shell: Shell, number: signal.Signals) -> None:
+    process = shell.start("run", shell.manifest("long", script=sleeper(4)))
+    assert process.stderr
+    told = ""
+    while "timerStarted" not in told:
+        line = process.stderr.readline()
+        assert line, f"ended early: {told}"
+        told += line
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (1, ""), errors
+    assert "cancelled       interrupted" in errors
+    assert "Traceback" not in errors
+    events = json.loads(shell("history", "default/long", "-o", "json")[0])
+    assert [event["type"] for event in events[-2:]] == ["cancelRequested", "cancelled"]
+    assert json.loads(shell("status", "default/long", "-o", "json")[0])["status"] == "cancelled"
+
+
+READERS: dict[str, Callable[[str], Any]] = {"json": json.loads, "yaml": yaml.safe_load}
+
+
+def test_history_and_status_of_earlier_runs(shell: Shell) -> None:
+    file = shell.file("quick.js", QUICK)
+    first = json.loads(shell("run", file, "-o", "json")[0])["instanceID"]
+    second = json.loads(shell("run", file, "-o", "json")[0])["instanceID"]
+    assert first != second
+    for form, read in READERS.items():
+        events = read(shell("history", first, "-o", form)[0])
+        assert [event["type"] for event in events] == ["started", "succeeded"]
+        assert {event["instanceID"] for event in events} == {first}
+        assert [event["sequence"] for event in events] == [1, 2]
+        status = read(shell("status", "default/quick", "-o", form)[0])
+        assert (status["instanceID"], status["output"], status["historySequence"]) == (second, "quick", 2)
+    header, started, succeeded = shell("history", "default/quick")[0].splitlines()
+    assert header.split() == ["SEQ", "TIME", "EVENT", "CALL", "DETAIL", "EXECUTOR"]
+    assert started.split()[2] == "started"
+    assert succeeded.split()[2:4] == ["succeeded", '"quick"']
+    header, row = shell("status", first)[0].splitlines()
+    assert header.split() == ["NAMESPACE", "NAME", "STATUS", "STEPS", "STARTED", "ENDED", "INSTANCE"]
+    assert row.split()[:4] == ["default", "quick", "complete", "0"]
+    assert row.split()[-1] == first
+
+
+REFUSED = [
+    (["run", "none.yaml"], "none.yaml: cannot be read: [Errno 2] No such file or directory"),
+    (["run", "quick.js", "--input", "{"], "--input '{': expected JSON"),
+    (["run", "broken.yaml"], "broken.yaml: not YAML"),
+    (["run", "other.yaml"], "other.yaml: expected exactly one WorkflowRun of workflow-operator.dev/v1alpha1"),
+    (["run", "empty.yaml"], "spec needs exactly one of script and scriptFrom"),
+    (["run", "typed.ts"], "typed.ts: TypeScript is not available in this version"),
+    (["run", "empty.js"], "the script has 0 characters; expected 1 to 65536"),
+    (["run"], "Missing argument 'FILE'"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), REFUSED, ids=[" ".join(words) for words, _ in REFUSED])
+def test_what_cannot_be_run_is_refused(shell: Shell, words: list[str], message: str) -> None:
+    shell.file("quick.js", QUICK)
+    shell.file("empty.js", "")
+    shell.file("broken.yaml", "a: [")
+    shell.file("other.yaml", "kind: ConfigMap")
+    shell.file("typed.ts", QUICK)
+    shell.manifest("empty", input=1)
+    output, told = shell(*words, code=2)
+    assert output == ""
+    assert message in " ".join(told.split())
+    assert "Traceback" not in told
