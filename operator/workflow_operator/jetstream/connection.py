@@ -212,7 +212,8 @@ class Connection:
         logger.warning("NATS: %s", error or repr(error))
 
     async def _disconnected(self) -> None:
-        logger.warning("NATS: disconnected")
+        if not self._client.is_closed:
+            logger.warning("NATS: disconnected")
         self._lose()
 
     async def _reconnected(self) -> None:
