@@ -246,7 +246,8 @@ def _not_made(entry: _Entry) -> str:
 
 def _describe(entry: _Entry) -> str:
     event = entry.events[0]
-    detail = event.memory if event.type is EventType.TRANSITION else event.output
+    made = {"function": event.function, "payload": event.memory}
+    detail = made if event.type is EventType.TRANSITION else {"output": event.output}
     shown = f"({_short(detail)})" if event.type in _MARKERS else ""
     return f"{entry.call.name}{shown} (sequence {event.sequence}, arguments {entry.call.digest[:8]})"
 
