@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
 from workflow_operator.history import DataBus, InstanceEvent, InstanceKey, InstanceStatus
-from workflow_operator.history.errors import Conflict, InvalidInput, Unavailable, UnknownFormat, WorkflowError
+from workflow_operator.history.errors import Conflict, InvalidInput, Terminal, Unavailable, UnknownFormat, WorkflowError
 from workflow_operator.projector.plan import Fold, Gap, Stale, plan
 
 logger = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class Projector:
             try:
                 batch = await self._feed.pull(partition, _BATCH, _PULL_SECONDS)
                 await self._project(batch)
-            except Unavailable as error:
+            except WorkflowError as error:
                 logger.warning("partition %d: %s", partition, error)
                 await self._sleep(_RETRY_SECONDS)
 
@@ -109,7 +109,11 @@ class Projector:
             else:
                 groups[held.event.key].append(held)
         missing = [key for key in groups if key not in self._cache]
-        self._cache.update(await self._bus.query_statuses(missing))
+        try:
+            self._cache.update(await self._bus.query_statuses(missing))
+        except Terminal as error:
+            # One of them cannot be read; each is tried by itself below, as one without a status.
+            logger.warning("statuses cannot be read at once: %s", error)
         await asyncio.gather(*(self._project_instance(key, held) for key, held in groups.items()))
         while len(self._cache) > _CACHED_STATUSES:
             del self._cache[next(iter(self._cache))]
@@ -128,7 +132,8 @@ class Projector:
         except (Unavailable, UnknownFormat) as error:
             logger.warning("instance %s: not projected yet: %s", key, error)
             done = False
-        except InvalidInput:
+        except Terminal:
+            # Neither another replica nor another time would do better.
             logger.exception("instance %s: not projected", key)
             done = True
         await asyncio.gather(*(held.ack() if done else held.retry(_RETRY_SECONDS) for held in batch))
@@ -140,7 +145,8 @@ class Projector:
                 case Stale():
                     return True
                 case Fold(folded):
-                    await self._write(key, folded)
+                    if await self._write(key, folded):
+                        return True
                 case Gap() if whole:
                     raise InvalidInput(f"instance {key}: an event is missing in the history itself; it is damaged")
                 case Gap():
@@ -151,7 +157,8 @@ class Projector:
                     await self._reload(key)
                     return await self._fold(key, history, whole=True)
 
-    async def _write(self, key: InstanceKey, folded: InstanceStatus) -> None:
+    async def _write(self, key: InstanceKey, folded: InstanceStatus) -> bool:
+        """Whether it was written; if not, what is there now was read."""
         try:
             sequence = await self._bus.write_status(folded)
         except (Conflict, Unavailable) as error:
@@ -159,8 +166,13 @@ class Projector:
             await self._reload(key)
             if isinstance(error, Unavailable):
                 raise
+            return False
+        if folded.terminal:
+            # Nothing follows it.
+            self._cache.pop(key, None)
         else:
             self._cache[key] = folded.model_copy(update={"sequence": sequence})
+        return True
 
     async def _reload(self, key: InstanceKey) -> None:
         self._cache.pop(key, None)
@@ -172,10 +184,16 @@ class Projector:
             self._compare.clear()
             try:
                 async for key in self._feed.tails():
-                    if history := await self._bus.query_history(key):
-                        await self._reload(key)
-                        await self._fold(key, history, whole=True)
-            except (Unavailable, InvalidInput, UnknownFormat) as error:
+                    await self._catch_up(key)
+            except WorkflowError as error:
                 logger.warning("cannot compare histories with statuses: %s; tried again", error)
                 self._compare.set()
                 await self._sleep(_NEWER_RELEASE_SECONDS)
+
+    async def _catch_up(self, key: InstanceKey) -> None:
+        try:
+            if history := await self._bus.query_history(key):
+                await self._reload(key)
+                await self._fold(key, history, whole=True)
+        except Terminal as error:
+            logger.error("instance %s: not compared: %s", key, error)

@@ -1,0 +1,89 @@
+"""The history as the projector gets it, with every liberty that a work queue takes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from workflow_operator.history import DataBus, InstanceEvent, InstanceKey
+from workflow_operator.history.errors import WorkflowError
+
+
+@dataclass
+class HeldEvent:
+    """``fate`` is what became of it: None while held."""
+
+    event: InstanceEvent | None
+    error: WorkflowError | None = None
+    fate: str | None = None
+    on_ack: Callable[[InstanceEvent | None], None] = lambda _: None
+
+    async def ack(self) -> None:
+        await asyncio.sleep(0)
+        self.on_ack(self.event)
+        self.fate = "ack"
+
+    async def retry(self, delay_seconds: float) -> None:
+        await asyncio.sleep(0)
+        self.fate = f"retry {delay_seconds:g}"
+
+
+@dataclass
+class MemoryFeed:
+    """Gives out ``batches`` as they are; what is given back comes again, as one more batch."""
+
+    batches: dict[int, list[Sequence[HeldEvent]]]
+    behind: list[InstanceKey] = field(default_factory=list)
+    partitions: int = 1
+    fail_pull: Exception | None = None
+    given: list[HeldEvent] = field(default_factory=list)
+
+    async def pull(self, partition: int, limit: int, timeout_seconds: float) -> Sequence[HeldEvent]:
+        await asyncio.sleep(0)
+        if self.fail_pull is not None:
+            error, self.fail_pull = self.fail_pull, None
+            raise error
+        queued = self.batches.get(partition, [])
+        if queued:
+            batch = queued.pop(0)
+            self.given += batch
+            return batch
+        again = [held for held in self.given if held.fate is not None and held.fate.startswith("retry")]
+        if again:
+            for held in again:
+                held.fate = None
+            return again
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def tails(self) -> AsyncIterator[InstanceKey]:
+        for key in self.behind:
+            await asyncio.sleep(0)
+            yield key
+
+
+class Everything:
+    def owns(self, key: str) -> bool:
+        return True
+
+
+class Slow:
+    """A bus whose every operation takes as many turns of the loop as ``turns`` says."""
+
+    def __init__(self, bus: DataBus, turns: Callable[[], int]) -> None:
+        self._bus = bus
+        self._turns = turns
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[object]]:
+        work = getattr(self._bus, name)
+
+        async def slow(*args: object, **named: object) -> object:
+            for _ in range(self._turns()):
+                await asyncio.sleep(0)
+            result = await work(*args, **named)
+            for _ in range(self._turns()):
+                await asyncio.sleep(0)
+            return result
+
+        return slow

@@ -1,0 +1,367 @@
+"""However events arrive, and however many projectors race: the status is the fold of the history."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.fakes.clock import settle
+from tests.fakes.events import KEY, event
+from tests.fakes.feed import Everything, HeldEvent, MemoryFeed, Slow
+from tests.fakes.memory import MemoryDataBus
+from workflow_operator.history import EventType, InstanceEvent, InstanceKey, InstanceStatus, fold
+from workflow_operator.history.errors import InvalidInput, Unavailable, UnknownFormat
+from workflow_operator.projector import Projector
+
+T = EventType
+OTHER = InstanceKey("team-b", UUID(int=77))
+LIFE: list[Any] = [
+    (T.STARTED, {"script": "1", "input": {"a": 1}}),
+    (T.TRANSITION, {"memory": {"n": 1}}),
+    (T.OUTPUT, {"output": None}),
+    (T.TRANSITION, {"memory": None}),
+    (T.SUCCEEDED, {"output": 7}),
+]
+
+
+async def record(bus: MemoryDataBus, *keys: InstanceKey, steps: Sequence[Any] = LIFE) -> list[InstanceEvent]:
+    """The same life for each instance, in one stream."""
+    last = dict.fromkeys(keys, 0)
+    events: list[InstanceEvent] = []
+    for place, (kind, fields) in enumerate(steps):
+        for key in keys:
+            number = 100 * place + keys.index(key)
+            stored = await bus.push_instance_event(event(kind, sequence=number, key=key, **fields), last[key])
+            last[key] = stored.sequence
+            events.append(stored)
+    return events
+
+
+async def folded(bus: MemoryDataBus, key: InstanceKey = KEY) -> InstanceStatus:
+    status: InstanceStatus | None = None
+    for past in await bus.query_history(key):
+        status = fold(status, past)
+    assert status is not None
+    return status
+
+
+async def stored(bus: MemoryDataBus, key: InstanceKey = KEY) -> InstanceStatus | None:
+    return (await bus.query_statuses([key])).get(key)
+
+
+async def project(bus: Any, *feeds: MemoryFeed, slept: list[float] | None = None) -> None:
+    """Run one projector on each feed until all of them wait."""
+
+    async def sleep(seconds: float) -> None:
+        if slept is not None:
+            slept.append(seconds)
+        if seconds >= 10:
+            await asyncio.Event().wait()
+        await asyncio.sleep(0)
+
+    tasks = [asyncio.create_task(Projector(bus, feed, Everything(), sleep).start()) for feed in feeds]
+    await settle()
+    failed = [task for task in tasks if task.done()]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert not failed, [task.exception() for task in failed]
+
+
+def held(events: Sequence[InstanceEvent]) -> list[HeldEvent]:
+    return [HeldEvent(one) for one in events]
+
+
+@settings(derandomize=True, deadline=None, max_examples=40, database=None)
+@given(st.integers(1, 3), st.integers(0, 2**32))
+def test_any_order_any_repetition_any_partition_and_any_race_end_in_the_fold(replicas: int, seed: int) -> None:
+    async def run() -> None:
+        random = Random(seed)
+        bus = MemoryDataBus()
+        events = await record(bus, KEY, OTHER)
+        early: list[InstanceEvent] = []
+
+        def acked(one: InstanceEvent | None) -> None:
+            # Acked is what the stored status holds, and nothing else.
+            assert one is not None
+            kept = bus._statuses.get(one.key)
+            statuses = {} if kept is None else {one.key: kept}
+            if one.key not in statuses or _sequence(kept) < one.sequence:
+                early.append(one)
+
+        feeds = []
+        given = [random.choice(events) for _ in range(random.randint(0, 6))] + events
+        random.shuffle(given)
+        shares: list[list[HeldEvent]] = [[] for _ in range(replicas)]
+        for one in given:
+            random.choice(shares).append(HeldEvent(one, on_ack=acked))
+        for share in shares:
+            batches: list[Sequence[HeldEvent]] = []
+            while share:
+                size = random.randint(1, len(share))
+                batches.append(share[:size])
+                del share[:size]
+            feeds.append(MemoryFeed({0: batches}))
+        await project(Slow(bus, lambda: random.choice([0, 0, 1, 7])), *feeds)
+
+        for key in (KEY, OTHER):
+            status = await stored(bus, key)
+            assert status is not None
+            assert status.model_copy(update={"sequence": 0}) == await folded(bus, key)
+        assert not any(feed.batches[0] for feed in feeds)
+        assert not early
+        assert {one.fate for feed in feeds for one in feed.given} <= {"ack"}
+
+    asyncio.run(run())
+
+
+def _sequence(kept: tuple[int, bytes] | None) -> int:
+    assert kept is not None
+    return InstanceStatus.model_validate_json(kept[1]).history_sequence
+
+
+async def test_a_batch_becomes_one_write_for_each_instance() -> None:
+    bus = MemoryDataBus()
+    events = await record(bus, KEY, OTHER)
+    await project(bus, MemoryFeed({0: [held(events)]}))
+    assert bus._last_status == 2
+    status = await stored(bus)
+    assert status is not None
+    assert (status.output, status.memory, status.steps) == (7, None, 2)
+
+
+async def test_a_gap_is_filled_from_the_whole_history() -> None:
+    bus = MemoryDataBus()
+    events = await record(bus, KEY)
+    feed = MemoryFeed({0: [held(events[3:4])]})
+    await project(bus, feed)
+    status = await stored(bus)
+    assert status is not None
+    assert status.history_sequence == events[-1].sequence
+    assert [one.fate for one in feed.given] == ["ack"]
+
+
+async def test_a_follower_that_lags_makes_an_event_come_again() -> None:
+    bus = MemoryDataBus()
+    events = await record(bus, KEY)
+    query, lags = bus.query_history, 3
+
+    async def lagging(key: InstanceKey, *, after: int = 0) -> list[InstanceEvent]:
+        nonlocal lags
+        lags -= 1
+        return (await query(key, after=after))[: 2 if lags >= 0 else None]
+
+    bus.query_history = lagging  # type: ignore[method-assign]
+    feed = MemoryFeed({0: [held(events[3:4])]})
+    await project(bus, feed)
+    assert lags < 0
+    assert [one.fate for one in feed.given] == ["ack"]
+    status = await stored(bus)
+    assert status is not None
+    assert status.terminal
+
+
+@pytest.mark.parametrize("applied", [False, True], ids=["not stored", "stored"])
+async def test_a_write_without_an_answer_is_not_acked_and_comes_right(applied: bool) -> None:
+    bus = MemoryDataBus()
+    events = await record(bus, KEY)
+    write, fates = bus.write_status, []
+    feed = MemoryFeed({0: [held(events)]})
+
+    async def unanswered(status: InstanceStatus) -> int:
+        bus.write_status = write  # type: ignore[method-assign]
+        if applied:
+            await write(status)
+        fates.extend(one.fate for one in feed.given)
+        raise Unavailable("no answer")
+
+    bus.write_status = unanswered  # type: ignore[method-assign]
+    await project(bus, feed)
+    assert fates == [None] * len(events)
+    assert {one.fate for one in feed.given} == {"ack"}
+    assert bus._last_status == 1
+
+
+async def test_an_event_of_a_newer_release_is_given_back_and_one_that_is_none_is_not() -> None:
+    bus = MemoryDataBus()
+    events = await record(bus, KEY)
+    newer = HeldEvent(None, UnknownFormat("newer"))
+    broken = HeldEvent(None, InvalidInput("broken"))
+    feed = MemoryFeed({0: [[newer, broken, *held(events)]]})
+    retried: list[str] = []
+
+    async def watch(delay: float) -> None:
+        retried.append(f"{delay:g}")
+        newer.fate = "left to a newer replica"
+
+    newer.retry = watch  # type: ignore[method-assign]
+    await project(bus, feed)
+    assert retried == ["10"]
+    assert broken.fate == "ack"
+    status = await stored(bus)
+    assert status is not None
+    assert status.terminal
+
+
+async def test_what_follows_an_event_of_a_newer_release_waits_for_it() -> None:
+    bus = MemoryDataBus()
+    events = await record(bus, KEY)
+    known = await record_status(bus, events[:2])
+
+    async def newer(key: InstanceKey, *, after: int = 0) -> list[InstanceEvent]:
+        raise UnknownFormat("newer")
+
+    bus.query_history = newer  # type: ignore[method-assign]
+    given = HeldEvent(events[3])
+    delays: list[float] = []
+
+    async def retry(delay: float) -> None:
+        delays.append(delay)
+        given.fate = "given back"
+
+    given.retry = retry  # type: ignore[method-assign]
+    await project(bus, MemoryFeed({0: [[given]]}))
+    assert delays == [1]
+    assert given.fate == "given back"
+    assert await stored(bus) == known
+
+
+async def record_status(bus: MemoryDataBus, events: Sequence[InstanceEvent]) -> InstanceStatus:
+    status: InstanceStatus | None = None
+    for one in events:
+        status = fold(status, one)
+    assert status is not None
+    await bus.write_status(status)
+    found = await stored(bus, status.key)
+    assert found is not None
+    return found
+
+
+async def test_a_damaged_history_does_not_hold_up_its_partition() -> None:
+    bus = MemoryDataBus()
+    damaged = await record(bus, OTHER, steps=[*LIFE, LIFE[1]])
+    sound = await record(bus, KEY)
+    feed = MemoryFeed({0: [held([*damaged, *sound[:2]]), held(sound[2:])]})
+    await project(bus, feed)
+    assert await stored(bus, OTHER) is None
+    status = await stored(bus)
+    assert status is not None
+    assert status.terminal
+    assert {one.fate for one in feed.given} == {"ack"}
+
+
+async def test_a_status_that_this_release_cannot_read_holds_up_nobody_else() -> None:
+    bus = MemoryDataBus()
+    events = await record(bus, KEY, OTHER)
+    query = bus.query_statuses
+
+    async def newer(keys: Sequence[InstanceKey]) -> dict[InstanceKey, InstanceStatus]:
+        if OTHER in keys:
+            raise UnknownFormat("status written by a newer release")
+        return await query(keys)
+
+    bus.query_statuses = newer  # type: ignore[method-assign]
+    await bus.write_status(await folded(bus, OTHER))
+    before = bus._statuses[OTHER]
+    feed = MemoryFeed({0: [held(events)]})
+    given_back: list[HeldEvent] = []
+    for one in feed.batches[0][0]:
+
+        async def retry(_: float, one: HeldEvent = one) -> None:
+            given_back.append(one)
+            one.fate = "given back"
+
+        one.retry = retry  # type: ignore[method-assign]
+    await project(bus, feed)
+    status = await stored(bus)
+    assert status is not None
+    assert status.terminal
+    assert bus._statuses[OTHER] == before
+    assert {one.event.key for one in given_back if one.event} == {OTHER}
+
+
+@pytest.mark.parametrize("error", [Unavailable("no answer"), InvalidInput("not one of ours")])
+async def test_a_pull_that_fails_is_tried_again(error: Exception) -> None:
+    bus = MemoryDataBus()
+    events = await record(bus, KEY)
+    slept: list[float] = []
+    await project(bus, MemoryFeed({0: [held(events)]}, fail_pull=error), slept=slept)
+    assert 1 in slept
+    assert await stored(bus) is not None
+
+
+async def test_only_its_own_partitions_are_followed() -> None:
+    bus = MemoryDataBus()
+    events = await record(bus, KEY)
+    feed = MemoryFeed({number: [held(events[number : number + 1])] for number in range(4)}, partitions=4)
+
+    class Odd:
+        def owns(self, key: str) -> bool:
+            return key in ("partition-1", "partition-3")
+
+    async def sleep(_: float) -> None:
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(Projector(bus, feed, Odd(), sleep).start())
+    await settle()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert sorted(number for number in range(4) if feed.batches[number]) == [0, 2]
+
+
+async def test_histories_are_compared_with_statuses_at_the_start_and_when_asked() -> None:
+    bus = MemoryDataBus()
+    await record(bus, KEY)
+    await record(bus, OTHER, steps=[*LIFE, LIFE[1]])
+    gone = InstanceKey("team-c", UUID(int=5))
+    feed = MemoryFeed({}, behind=[gone, OTHER, KEY])
+
+    async def sleep(_: float) -> None:
+        await asyncio.Event().wait()
+
+    projector = Projector(bus, feed, Everything(), sleep)
+    task = asyncio.create_task(projector.start())
+    await settle()
+    # The damaged one before it holds nobody up.
+    assert await stored(bus, OTHER) is None
+    first = await stored(bus)
+    assert first is not None
+    assert first.terminal
+    bus._statuses.clear()
+    projector.compare_tails()
+    await settle()
+    assert await stored(bus) is not None
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_comparison_that_is_interrupted_is_done_again() -> None:
+    bus = MemoryDataBus()
+    await record(bus, KEY)
+    query, failures = bus.query_history, 1
+
+    async def failing(key: InstanceKey, *, after: int = 0) -> list[InstanceEvent]:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise Unavailable("no answer")
+        return await query(key, after=after)
+
+    async def sleep(_: float) -> None:
+        await asyncio.sleep(0)
+
+    bus.query_history = failing  # type: ignore[method-assign]
+    projector = Projector(bus, MemoryFeed({}, behind=[KEY]), Everything(), sleep)
+    task = asyncio.create_task(projector.start())
+    await settle()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert failures < 0
+    assert await stored(bus) is not None
