@@ -69,17 +69,11 @@ class Demo:
 
     def stay(self) -> None:
         """Replace replicas that end, as a Deployment would, until interrupted."""
+        self._replace_ended()
         self._say(self._what_to_try())
         while True:
             time.sleep(REPLACE_INTERVAL)
-            for replicas, add in (
-                (self._running.operators, self._running.add_operator),
-                (self._running.projectors, self._running.add_projector),
-            ):
-                for ended in [each for each in replicas if each.exit_code is not None]:
-                    replicas.remove(ended)
-                    new = add()
-                    self._say(f"{ended.name} ended with {ended.exit_code}; {new.name} (pid {new.pid}) takes its place")
+            self._replace_ended()
 
     def stop(self) -> None:
         """End what was started."""
@@ -87,6 +81,14 @@ class Demo:
             self._stack.stop()
         if self._control_plane:
             self._control_plane.stop()
+
+    def _replace_ended(self) -> None:
+        stack = self._running
+        for replicas, add in ((stack.operators, stack.add_operator), (stack.projectors, stack.add_projector)):
+            for ended in [each for each in replicas if each.exit_code is not None]:
+                replicas.remove(ended)
+                new = add()
+                self._say(f"{ended.name} had ended with {ended.exit_code}; {new.name} (pid {new.pid}) takes its place")
 
     @property
     def _running(self) -> Stack:
