@@ -8,7 +8,7 @@ import pytest
 
 from tests.javascript.sandbox import job, run
 from workflow_operator.history.errors import Deadlock, NotSerializable, PayloadTooLarge, Thrown
-from workflow_operator.javascript.host import Limits, Session
+from workflow_operator.javascript.host import Limits, SandboxPool, Session
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -104,6 +104,20 @@ async def test_a_script_cannot_claim_a_limit(session: Session) -> None:
 
 
 async def test_nothing_is_said_after_the_end(session: Session) -> None:
-    script = "function main() { Promise.resolve().then(() => log('late')); return 1 }"
-    result = await run(session, script)
+    late = "Promise.resolve().then(() => log('late'));"
+    result = await run(session, f"function main() {{ {late} return 1 }}")
     assert (result.texts, result.returned()) == (["late"], 1)
+    for failing in (inside(f"{late} throw 1"), f"{late} throw 1", f"{late} function other() {{}}"):
+        result = await run(session, failing)
+        assert result.texts == ["late"]
+        assert result.error is not None
+    assert (await run(session, inside("return 2"))).returned() == 2
+
+
+async def test_a_process_blocked_in_a_call_is_not_used_again(pool: SandboxPool) -> None:
+    script = f"function f() {{}} function main() {{ {DEEP} transition(f, d) }}"
+    for _ in range(2):
+        async with pool.session("deep") as session:
+            assert isinstance((await run(session, script)).error, NotSerializable)
+    async with pool.session("deep") as session:
+        assert (await run(session, inside("return 1"))).returned() == 1

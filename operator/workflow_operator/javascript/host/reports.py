@@ -46,8 +46,11 @@ def place_in_stack(stack: str) -> Place | None:
     return Place(int(match[1]), int(match[2])) if match else None
 
 
-def parse(body: bytes, job: Job) -> HostCall | LogLine | Returned:
-    """One message of a sandbox. Raises the ScriptError of a ``failed`` message, and Malformed."""
+def parse(body: bytes, job: Job) -> HostCall | LogLine | Returned | errors.ScriptError:
+    """One message of a sandbox; a ScriptError if it says that the run failed.
+
+    Raises NotSerializable where the value in it is nested too deeply, and Malformed.
+    """
     try:
         message = json.loads(_well_formed(body), parse_constant=_refuse, parse_float=_finite)
     except RecursionError:
@@ -63,7 +66,7 @@ def parse(body: bytes, job: Job) -> HostCall | LogLine | Returned:
         case {"kind": "returned", "output": output}:
             return Returned(output)
         case {"kind": "failed"}:
-            raise failure(message, job.script)
+            return failure(message, job.script)
     raise Malformed(f"unknown message: {body[:200]!r}")
 
 

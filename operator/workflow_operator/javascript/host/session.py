@@ -76,11 +76,14 @@ class Session:
             self._broken, self._job = True, None
             raise EngineCrash(f"the sandbox sent a malformed message: {error}") from error
         except ScriptError:
-            self._job = None
+            # The script may still be in the middle of its run.
+            self._broken, self._job = True, None
             raise
-        if isinstance(message, Returned):
+        if isinstance(message, Returned | ScriptError):
             self._job = None
-        elif isinstance(message, HostCall):
+        if isinstance(message, ScriptError):
+            raise message
+        if isinstance(message, HostCall):
             self._asked = True
         return message
 
@@ -106,22 +109,16 @@ class Session:
         return self._job
 
     async def _receive(self, job: Job) -> bytes:
-        try:
-            await self._process.wait_ready()
-        except EngineCrash:
-            self._broken = True
-            raise
+        await self._process.wait_ready()
         started = self._clock()
         try:
             async with asyncio.timeout(self._left):
                 body = await self._process.channel.receive()
         except TimeoutError:
-            self._broken = True
             raise Timeout(f"the script ran for more than {job.limits.wall_seconds:g} s without a host call") from None
         finally:
             self._left = max(0.0, self._left - (self._clock() - started))
         if body is None:
-            self._broken = True
             raise await self._death(job)
         return body
 

@@ -45,9 +45,11 @@ def serve(descriptor: int, prelude: str) -> NoReturn:
         if message["kind"] != "job":
             raise ValueError(f"expected a job, got a message of kind {message['kind']!r}")
         _limit(message["limits"], memory.data_bytes())
-        exchange.tell(job.run(isolate, message))
-        # The next isolate is made now, so that the next job does not wait for it.
+        outcome = job.run(isolate, message)
+        # Before the outcome is told, so that nothing of this job can speak after it.
         isolate.close()
+        exchange.tell(outcome)
+        # The next isolate is made now, so that the next job does not wait for it.
         confine.limit_data(resource.RLIM_INFINITY)
         isolate = _isolate(prelude, exchange)
     os._exit(0)

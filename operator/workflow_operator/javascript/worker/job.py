@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from workflow_operator.javascript.worker.bridge import EngineError, Isolate, OutOfMemory
@@ -12,7 +12,7 @@ from workflow_operator.javascript.worker.wire import SCRIPT_NAME
 
 _IDENTIFIER = re.compile(r"[^\W\d][\w$]*|[$][\w$]*")
 _DECLARATION = re.compile(
-    r"\bfunction\b\s*\*?\s*(?P<declared>[\w$]+)"
+    r"\bfunction(?:\s*\*\s*|\s+)(?P<declared>[\w$]+)"
     r"|\b(?:const|let|var)\s+(?P<assigned>[\w$]+)\s*="
 )
 _RESERVED = frozenset(
@@ -44,7 +44,10 @@ def run(isolate: Isolate, job: Mapping[str, Any]) -> str:
     isolate.control(json.dumps({key: value for key, value in job.items() if key != "script"}))
     try:
         # The completion value is made undefined: a BigInt or a lone surrogate there hangs the engine.
-        isolate.run(f"{script}\n;void 0\n//# sourceURL={SCRIPT_NAME}")
+        report = _report(isolate.run, f"{script}\n;void 0\n//# sourceURL={SCRIPT_NAME}")
+        if report is not None:
+            isolate.control()  # after the microtasks
+            return _reported(report)
         name = job["entrypoint"] or "main"
         entry = _function(isolate, name)
         if entry is None:
@@ -61,11 +64,7 @@ def run(isolate: Isolate, job: Mapping[str, Any]) -> str:
 
 
 def _call(isolate: Isolate, entry: Any) -> str:
-    report = None
-    try:
-        isolate.control(entry)
-    except EngineError as error:
-        report = error.report
+    report = _report(isolate.control, entry)
     # A second task: it runs after all microtasks, so that none of them can speak after the end.
     outcome = isolate.control()
     if report is not None:
@@ -73,6 +72,15 @@ def _call(isolate: Isolate, entry: Any) -> str:
     if outcome is None:
         return _failed("Deadlock", "Deadlock", "the script waits for a promise that nothing can settle")
     return outcome
+
+
+def _report(action: Callable[[Any], object], argument: Any) -> str | None:
+    """The engine's report of what the action threw; None if it did not."""
+    try:
+        action(argument)
+    except EngineError as error:
+        return error.report
+    return None
 
 
 def _function(isolate: Isolate, name: str | None) -> Any:
