@@ -19,7 +19,7 @@ def replay(*steps: Any) -> Replay:
 
 
 def mark(index: str, name: str = "transition", arguments: Any = None) -> Any:
-    return (T.TRANSITION, {"call": call(index, name, arguments), "memory": arguments})
+    return (T.TRANSITION, {"call": call(index, name, arguments), "function": "next", "memory": arguments})
 
 
 def timer(index: str, name: str = "sleep") -> Any:
@@ -112,11 +112,15 @@ def test_the_function_of_an_unfinished_step_starts_in_a_turn_of_its_own() -> Non
 @pytest.mark.parametrize(
     ("recorded", "asked", "texts"),
     [
-        (mark("0.1", "transition", "then"), ("sleep", 5), ["call 0.1", 'transition("then")', "sequence 2", "sleep(5)"]),
+        (
+            mark("0.1", "transition", "then"),
+            ("sleep", 5),
+            ["call 0.1", 'transition({"function": "next", "payload": "then"})', "sequence 2", "sleep(5)"],
+        ),
         (
             mark("0.1", "transition", "then"),
             ("transition", "now"),
-            ['transition("then")', 'with other arguments, transition("now")'],
+            ['"payload": "then"})', 'with other arguments, transition("now")'],
         ),
         (timer("0.2"), ("sleep", None), ["call 0.1", "holds sleep", "asks for sleep(null)"]),
         (done("0.1", "a"), ("b", "x" * 500), ["holds a ", "b(", "…"]),
