@@ -27,6 +27,13 @@ def script(given: Any) -> ScriptBody:
     return 1
 
 
+class Crashing(FakeSandboxes):
+    @asynccontextmanager
+    async def session(self, namespace: str) -> AsyncIterator[Any]:
+        raise EngineCrash("the process died")
+        yield None
+
+
 def keys(count: int) -> list[InstanceKey]:
     return [InstanceKey(KEY.namespace, UUID(int=1000 + number)) for number in range(count)]
 
@@ -175,6 +182,30 @@ async def test_a_failed_drive_is_given_back_and_the_others_go_on(error: Exceptio
         assert (world.queue.entries[bad].visible_at - start).total_seconds() == seconds
         await world.clock.advance(90)
     assert await ended(world, [bad, good])
+
+
+@pytest.mark.parametrize(("attempt", "seconds"), [(1, 1), (2, 2), (4, 8), (7, 64), (5000, 64)])
+async def test_each_failed_drive_waits_longer(attempt: int, seconds: int) -> None:
+    world = World(script)
+
+    world.sandboxes = Crashing(script)
+    (key,) = await started(world, 1)
+    world.queue.entries[key].attempt = attempt - 1
+    async with running(world):
+        await settle()
+        assert (world.queue.entries[key].visible_at - world.clock.now()).total_seconds() == seconds
+
+
+async def test_a_run_whose_sandbox_always_dies_fails_in_the_end() -> None:
+    world = World(script)
+
+    world.sandboxes = Crashing(script)
+    (key,) = await started(world, 1)
+    async with running(world):
+        await world.clock.advance(200)
+    events = await world.bus.query_history(key)
+    check(events)
+    assert [event.type for event in events] == [T.STARTED, *[T.CLAIMED] * world.limits.crash_limit, T.FAILED]
 
 
 async def test_a_queue_that_does_not_answer_is_asked_again() -> None:

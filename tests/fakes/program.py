@@ -173,6 +173,7 @@ class Model:
         return results
 
     def _make(self, item: Statement, owners: tuple[str, ...]) -> Any:
+        self.run.clock.append((self._replay.time, self._time))
         mode = {"step": Mode.FUNCTION, "async": Mode.ASYNC, "timer": Mode.ASYNC}.get(item.kind, Mode.SYNC)
         found = self._replay.call(item.label, item.argument, mode)
         index = found.call.index

@@ -137,6 +137,21 @@ async def test_a_batch_becomes_one_write_for_each_instance() -> None:
     assert (status.output, status.memory, status.steps) == (7, None, 2)
 
 
+async def test_a_status_that_is_too_large_goes_without_what_the_history_holds() -> None:
+    bus = MemoryDataBus(max_payload=1000)
+    large = "x" * 700
+    steps = [(T.STARTED, {"input": large}), (T.TRANSITION, {"memory": large}), (T.SUCCEEDED, {"output": large})]
+    events = await record(bus, KEY, steps=steps)
+    feed = MemoryFeed({0: [held(events[:2]), held(events[2:])]})
+    await project(bus, feed)
+    status = await stored(bus)
+    assert status is not None
+    assert (status.terminal, status.output, status.history_sequence) == (True, large, events[-1].sequence)
+    assert not status.has("input")
+    assert not status.has("memory")
+    assert {one.fate for one in feed.given} == {"ack"}
+
+
 async def test_a_gap_is_filled_from_the_whole_history() -> None:
     bus = MemoryDataBus()
     events = await record(bus, KEY)

@@ -13,6 +13,7 @@ logger = logging.getLogger(__name__)
 
 _PULL_SECONDS = 5.0
 _RETRY_SECONDS = 1.0
+_MOST_DOUBLINGS = 6
 _FAILED_RETRY_SECONDS = 10.0
 
 
@@ -67,7 +68,8 @@ class Executor:
             await drive(self._context, delivery)
         except (Unavailable, EngineCrash) as error:
             logger.warning("instance %s: %s; the queue delivers it again", delivery.key, error)
-            await delivery.retry(_RETRY_SECONDS)
+            # Tries are counted, and a machine that is short of something needs time.
+            await delivery.retry(_RETRY_SECONDS * 2 ** min(delivery.attempt - 1, _MOST_DOUBLINGS))
         except UnknownFormat as error:
             logger.warning("instance %s: %s It is left to a newer replica", delivery.key, error)
             await delivery.retry(_FAILED_RETRY_SECONDS)

@@ -51,5 +51,11 @@ def plan(status: InstanceStatus | None, events: Sequence[InstanceEvent]) -> Plan
     return Fold(folded)
 
 
+def without_values(status: InstanceStatus) -> InstanceStatus:
+    """The status without what its history holds too, for a transport that does not carry all of it at once."""
+    kept = status.model_fields_set - {"script", "input", "memory"}
+    return InstanceStatus(**{field: getattr(status, field) for field in kept})
+
+
 def _sequence(event: InstanceEvent) -> int:
     return event.sequence

@@ -9,8 +9,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
 from workflow_operator.history import DataBus, InstanceEvent, InstanceKey, InstanceStatus
-from workflow_operator.history.errors import Conflict, InvalidInput, Terminal, Unavailable, UnknownFormat, WorkflowError
-from workflow_operator.projector.plan import Fold, Gap, Stale, plan
+from workflow_operator.history.errors import (
+    Conflict,
+    InvalidInput,
+    PayloadTooLarge,
+    Terminal,
+    Unavailable,
+    UnknownFormat,
+    WorkflowError,
+)
+from workflow_operator.projector.plan import Fold, Gap, Stale, plan, without_values
 
 logger = logging.getLogger(__name__)
 
@@ -160,7 +168,12 @@ class Projector:
     async def _write(self, key: InstanceKey, folded: InstanceStatus) -> bool:
         """Whether it was written; if not, what is there now was read."""
         try:
-            sequence = await self._bus.write_status(folded)
+            try:
+                sequence = await self._bus.write_status(folded)
+            except PayloadTooLarge as error:
+                logger.warning("instance %s: %s; its status goes without script, input and memory", key, error)
+                folded = without_values(folded)
+                sequence = await self._bus.write_status(folded)
         except (Conflict, Unavailable) as error:
             # Written by another replica, or perhaps by this very call: read what is there, and plan again.
             await self._reload(key)
