@@ -192,6 +192,7 @@ async def test_a_late_append_of_the_lost_executor_is_seen_before_the_claim() -> 
             arrived.append(await world.bus.push_instance_event(sent, expected=1))
 
     await world.drive_once("b", Wire(before=late), HandDelivery(attempt=2))
+    assert (await world.types())[-1] is T.WAITING, "it looked again, and went on at once"
     await world.drive_to_the_end()
     events = await world.history()
     check(events)

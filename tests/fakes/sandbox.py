@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from pydantic import JsonValue
 
 from workflow_operator.engine.script import Session
+from workflow_operator.history.errors import ScriptError
 from workflow_operator.javascript.host import HostCall, Job, LogLine, Returned
 
 ScriptBody: TypeAlias = Generator[HostCall | LogLine, int, Any]
@@ -31,6 +32,29 @@ def finish(output: JsonValue) -> HostCall:
 
 def log(text: str) -> LogLine:
     return LogLine("info", text)
+
+
+def returns(given: Any) -> ScriptBody:
+    return given
+    yield
+
+
+def raises(error: ScriptError, *before: Any) -> Callable[[Any], ScriptBody]:
+    def script(_: Any) -> ScriptBody:
+        for each in before:  # noqa: UP028 (a tuple has no send)
+            yield each
+        raise error
+
+    return script
+
+
+def does(*calls: Any) -> Callable[[Any], ScriptBody]:
+    def script(_: Any) -> ScriptBody:
+        for each in calls:  # noqa: UP028
+            yield each
+        return "returned"
+
+    return script
 
 
 class FakeSession:

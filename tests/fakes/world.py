@@ -160,6 +160,15 @@ class HandDelivery:
         self.fate.append(f"retry {delay_seconds:g}")
 
 
+async def driven(world: World, *, attempt: int = 1, **started: Any) -> tuple[list[InstanceEvent], list[str]]:
+    await world.start(**started)
+    delivery = HandDelivery(attempt=attempt)
+    await world.drive_once(delivery=delivery)
+    events = await world.history()
+    check(events)
+    return events, [fate for fate in delivery.fate if fate != "extend"]
+
+
 def check(events: Sequence[InstanceEvent]) -> None:
     """What holds for every history, whatever happened to its executors."""
     previous = 0

@@ -1,0 +1,228 @@
+"""How a script ends, and how it runs again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.fakes.events import KEY, at
+from tests.fakes.sandbox import ScriptBody, does, finish, log, raises, returns, sleep, transition
+from tests.fakes.world import HandDelivery, Wire, World, check, driven, when
+from workflow_operator.history import EventType, InstanceEvent
+from workflow_operator.history.errors import (
+    EngineCrash,
+    PayloadTooLarge,
+    ScriptError,
+    Thrown,
+    Timeout,
+    Unavailable,
+)
+
+T = EventType
+
+
+# --- ends ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("script", "output"),
+    [
+        (returns, None),
+        (does(), "returned"),
+        (does(finish(7)), 7),
+        (does(finish(None)), None),
+        (does(finish(7), finish(8)), 7),
+        (does(finish(7), finish(8), transition("next"), finish(9)), 7),
+        (raises(Thrown("TypeError", "x"), finish(7)), 7),
+        (raises(Timeout("too long"), finish(7)), 7),
+    ],
+)
+@pytest.mark.parametrize("again", [False, True], ids=["once", "replayed before its end"])
+async def test_the_output_of_a_run(script: Any, output: Any, again: bool) -> None:
+    world = World(script)
+    if again:
+
+        def lose_the_end(event: InstanceEvent) -> bool:
+            return event.terminal
+
+        await _stop_before(world, lose_the_end)
+        await world.drive_once("b", delivery=HandDelivery(attempt=2))
+        events = await world.history()
+        check(events)
+    else:
+        events, fate = await driven(world)
+        assert fate == ["ack"]
+    assert (events[-1].type, events[-1].output) == (T.SUCCEEDED, output)
+    assert events[-1].has("output")
+    assert len([event for event in events if event.type is T.OUTPUT]) <= 1
+
+
+async def test_an_error_after_finish_is_logged() -> None:
+    world = World(raises(Thrown("TypeError", "x"), finish(7)))
+    await driven(world)
+    assert world.lines == ["after finish(): TypeError: x"]
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (Thrown("TypeError", "no", line=3, column=4), "TypeError"),
+        (Timeout("too long"), "Timeout"),
+        (PayloadTooLarge("too large"), "PayloadTooLarge"),
+    ],
+)
+async def test_what_ends_a_run_as_failed(error: ScriptError, name: str) -> None:
+    events, fate = await driven(World(raises(error, transition("one"))))
+    assert fate == ["ack"]
+    shown = events[-1].error
+    assert events[-1].type is T.FAILED
+    assert shown is not None
+    assert (shown.name, shown.message, shown.line, shown.column) == (name, error.message, error.line, error.column)
+
+
+def _deep(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("script", "name"),
+    [
+        (does(transition("next", _deep(150))), "NotSerializable"),
+        (does(finish(_deep(150))), "NotSerializable"),
+        (lambda _: (yield from _returning(_deep(150))), "NotSerializable"),
+        (lambda _: (yield from _returning("x" * 2_000_000)), "PayloadTooLarge"),
+        (does(transition("next", "x" * 2_000_000)), "PayloadTooLarge"),
+        (raises(Thrown("E" * 2_000_000, "x" * 2_000_000)), "E" * 256),
+        (raises(Thrown("\ud800", "\ud800")), "\ufffd"),
+        (does(sleep(1e30)), "RangeError"),
+        (does(sleep(100 * 365 * 24 * 3600 + 1)), "RangeError"),
+    ],
+)
+async def test_a_value_that_no_history_holds_ends_the_run_and_not_its_executors(script: Any, name: str) -> None:
+    events, fate = await driven(World(script))
+    assert fate == ["ack"]
+    assert events[-1].type is T.FAILED
+    assert events[-1].error is not None
+    assert events[-1].error.name == name
+    assert len(events[-1].error.message) <= 8192
+
+
+def _returning(value: Any) -> ScriptBody:
+    return value
+    yield
+
+
+async def test_half_a_surrogate_pair_is_recorded_as_a_replacement() -> None:
+    events, _ = await driven(World(does(transition("\ud800", {"\ud800": "\udc00"}), finish("\ud800"))))
+    assert events[1].function == "\ufffd"
+    assert events[1].memory == {"\ufffd": "\ufffd"}
+    assert events[-1].output == "\ufffd"
+
+
+@pytest.mark.parametrize("error", [EngineCrash("the process died"), Unavailable("no answer")])
+async def test_what_may_go_away_by_itself_records_nothing(error: Exception) -> None:
+    def script(_: Any) -> ScriptBody:
+        raise error
+        yield
+
+    world = World(script)
+    await world.start()
+    delivery = HandDelivery()
+    with pytest.raises(type(error)):
+        await world.drive_once(delivery=delivery)
+    assert (await world.types(), delivery.fate) == ([T.STARTED], [])
+    assert world.sandboxes.open == 0
+
+
+# --- replay --------------------------------------------------------------------------------------------------------
+
+
+async def _stop_before(world: World, which: Callable[[InstanceEvent], bool]) -> None:
+    """Drive until an event that ``which`` accepts would be appended; that executor is lost."""
+    await world.start()
+    wire = Wire()
+    push = world.bus.push_instance_event
+
+    async def refuse(event: InstanceEvent, expected: int) -> InstanceEvent:
+        if which(event):
+            wire.cut = True
+            raise asyncio.CancelledError
+        return await push(event, expected)
+
+    world.bus.push_instance_event = refuse  # type: ignore[method-assign]
+    with pytest.raises(asyncio.CancelledError):
+        await world.drive_once("lost", wire, HandDelivery())
+    world.bus.push_instance_event = push  # type: ignore[method-assign]
+
+
+async def test_log_lines_up_to_the_last_recorded_event_are_not_repeated() -> None:
+    world = World(does(log("1"), transition("a"), log("2"), transition("b"), log("3")))
+    await _stop_before(world, lambda event: event.function == "b")
+    assert world.lines == ["1", "2"]
+    world.lines.clear()
+    await world.drive_once("b", delivery=HandDelivery(attempt=2))
+    assert world.lines == ["2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "texts"),
+    [
+        (does(transition("z"), transition("b")), ['with other arguments, transition({"function": "z"']),
+        (does(transition("a"), sleep(3)), ["holds transition", "asks for sleep"]),
+        (does(transition("a")), ["holds transition", "without making it"]),
+        (raises(Thrown("TypeError", "x"), transition("a")), ["holds transition", "without making it"]),
+    ],
+)
+async def test_a_script_that_changed_its_mind_fails_and_says_so(changed: Any, texts: list[str]) -> None:
+    world = World(does(transition("a"), transition("b")))
+    await _stop_before(world, lambda event: event.terminal)
+    world.sandboxes.script = changed
+    await world.drive_once("b", delivery=HandDelivery(attempt=2))
+    last = (await world.history())[-1]
+    assert last.type is T.FAILED
+    assert last.error is not None
+    assert last.error.name == "NonDeterminism"
+    for text in texts:
+        assert text in last.error.message
+
+
+async def test_a_limit_met_in_a_replay_is_not_taken_for_another_way() -> None:
+    world = World(does(transition("a"), transition("b")))
+    await _stop_before(world, lambda event: event.terminal)
+    world.sandboxes.script = raises(Timeout("too long"), transition("a"))
+    await world.drive_once("b", delivery=HandDelivery(attempt=2))
+    error = (await world.history())[-1].error
+    assert error is not None
+    assert error.name == "Timeout"
+
+
+async def test_the_clock_of_a_script_is_the_same_in_a_replay() -> None:
+    seen: list[int] = []
+
+    def script(_: Any) -> ScriptBody:
+        for call in (transition("a"), sleep(3), finish(1)):
+            seen.append((yield call))  # noqa: PERF401
+
+    world = World(script)
+    await _stop_before(world, lambda event: event.terminal)
+    first = seen.copy()
+    seen.clear()
+    await world.clock.advance(1000)
+    await world.drive_once("b", delivery=HandDelivery(attempt=2))
+    assert first == seen == [when(at(0)), when(at(3)), when(at(3))]
+
+
+async def test_a_job_says_all_that_the_sandbox_needs() -> None:
+    world = World(returns)
+    await driven(world, fn="main", args={"a": [1]})
+    job = world.sandboxes.sessions[0].job
+    assert job is not None
+    assert (job.script, job.entrypoint, job.input_json) == ("source", "main", '{"a": [1]}')
+    assert (job.instance_id, job.time_ms, job.limits) == (str(KEY.instance_id), when(at(0)), world.limits.sandbox)
+    assert world.sandboxes.namespaces == [KEY.namespace]
