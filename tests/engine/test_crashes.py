@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -107,7 +108,7 @@ async def test_a_cancel_request_at_any_operation_ends_the_run_once() -> None:
     for place in range(1, last + 1):
         world = World(script)
         accepted: list[bool] = []
-        wire = Wire(before=_at(place, lambda world=world, accepted=accepted: _cancel(world, accepted)))
+        wire = Wire(before=_at(place, partial(_cancel, world, accepted)))
         await world.start()
         while not (await world.history())[-1].terminal:
             held = await world.pull()

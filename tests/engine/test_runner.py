@@ -28,7 +28,7 @@ def over(world: World, wire: Wire) -> WorkflowRunner:
 
 async def test_execute_records_all_that_it_was_given_and_queues() -> None:
     world = World(script)
-    given = {"fn": "main", "args": {"a": 1}, "labels": {"user": "42"}, "origin": ORIGIN}
+    given: dict[str, Any] = {"fn": "main", "args": {"a": 1}, "labels": {"user": "42"}, "origin": ORIGIN}
     drawn = await world.runner.execute("team-a", "source", **given)
     ((key, _),) = world.queue.entries.items()
     assert key.instance_id == drawn

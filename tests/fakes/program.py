@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from random import Random
 from typing import Any, Literal, TypeAlias
 
@@ -112,7 +113,7 @@ class Model:
                 case Start(index):
                     statement, owners = self._functions[index]
                     body = self._block(statement.body, (*owners, statement.label))
-                    self._spawn(body, lambda value, index=index: self._answer(index, value))
+                    self._spawn(body, partial(self._answer, index))
                 case Delivery(index, delivered):
                     self.run.delivered.append(delivered.sequence)
                     self._pass(delivered)
@@ -138,7 +139,10 @@ class Model:
             except StopIteration as stop:
                 end(stop.value)
                 return
-            react = lambda value: self._microtasks.append(lambda: step(value))  # noqa: E731
+
+            def react(value: Any) -> None:
+                self._microtasks.append(lambda: step(value))
+
             if awaited.settled:
                 react(awaited.value)
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import JsonValue
@@ -124,7 +125,8 @@ def test_a_field_of_a_newer_release_within_the_version_is_ignored() -> None:
 @pytest.mark.parametrize("field", ["input", "memory", "output", "result"])
 def test_null_is_told_from_absent(field: str) -> None:
     absent = event(EventType.STARTED)
-    null = event(EventType.STARTED, **{field: None})
+    fields: dict[str, Any] = {field: None}
+    null = event(EventType.STARTED, **fields)
     assert not decode_event(encode_event(absent)).has(field)
     assert decode_event(encode_event(null)).has(field)
     assert field not in json.loads(encode_event(absent))
@@ -180,6 +182,7 @@ def test_half_a_surrogate_pair_can_be_stored(text: str, stored: str) -> None:
 
 def test_a_digest_is_of_the_value_and_not_of_its_spelling() -> None:
     assert digest({"a": 1, "b": [None]}) == digest({"b": [None], "a": 1})
-    assert len({digest(value) for value in (None, 0, False, "", "0", [], {}, [0], {"a": 0})}) == 9
+    different: list[JsonValue] = [None, 0, False, "", "0", [], {}, [0], {"a": 0}]
+    assert len({digest(value) for value in different}) == 9
     # Recorded in histories: another algorithm would make every recorded call look changed.
     assert digest({"seconds": 60}) == "0a83743df76ef1aa1031491a04e8d73d"

@@ -187,7 +187,8 @@ async def test_a_follower_that_lags_makes_an_event_come_again() -> None:
 async def test_a_write_without_an_answer_is_not_acked_and_comes_right(applied: bool) -> None:
     bus = MemoryDataBus()
     events = await record(bus, KEY)
-    write, fates = bus.write_status, []
+    write = bus.write_status
+    fates: list[str | None] = []
     feed = MemoryFeed({0: [held(events)]})
 
     async def unanswered(status: InstanceStatus) -> int:
@@ -212,8 +213,8 @@ async def test_an_event_of_a_newer_release_is_given_back_and_one_that_is_none_is
     feed = MemoryFeed({0: [[newer, broken, *held(events)]]})
     retried: list[str] = []
 
-    async def watch(delay: float) -> None:
-        retried.append(f"{delay:g}")
+    async def watch(delay_seconds: float) -> None:
+        retried.append(f"{delay_seconds:g}")
         newer.fate = "left to a newer replica"
 
     newer.retry = watch  # type: ignore[method-assign]
@@ -237,8 +238,8 @@ async def test_what_follows_an_event_of_a_newer_release_waits_for_it() -> None:
     given = HeldEvent(events[3])
     delays: list[float] = []
 
-    async def retry(delay: float) -> None:
-        delays.append(delay)
+    async def retry(delay_seconds: float) -> None:
+        delays.append(delay_seconds)
         given.fate = "given back"
 
     given.retry = retry  # type: ignore[method-assign]
@@ -289,7 +290,7 @@ async def test_a_status_that_this_release_cannot_read_holds_up_nobody_else() -> 
     given_back: list[HeldEvent] = []
     for one in feed.batches[0][0]:
 
-        async def retry(_: float, one: HeldEvent = one) -> None:
+        async def retry(delay_seconds: float, one: HeldEvent = one) -> None:
             given_back.append(one)
             one.fate = "given back"
 

@@ -40,7 +40,7 @@ _blocks = st.recursive(
 # Most end when all is settled; the rest leave calls in flight.
 _endings = st.sampled_from([(Statement("all"),), (Statement("all"), Statement("log")), ()])
 programs = st.builds(lambda block, ending: labelled((*block, *ending)), _blocks, _endings)
-schedule = settings(derandomize=True, deadline=None, max_examples=40, database=None)
+schedule = settings(derandomize=True, deadline=None, max_examples=30, database=None)
 
 
 def live(program: Block, seed: int) -> Run:
