@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from tests.javascript.sandbox import START_MS, job, run
-from workflow_operator.history.errors import Timeout
+from workflow_operator.history.errors import NotSerializable, Timeout
 from workflow_operator.javascript.host import Limits, Session
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
@@ -77,6 +77,14 @@ async def test_a_changed_environment_changes_nothing_and_shows_nothing(session: 
         {"function": "second", "payload": {"input": {"a": 1}}},
         {"seconds": 1},
     ]
+
+
+@pytest.mark.parametrize("name", POLLUTIONS)
+async def test_a_limit_is_named_in_a_changed_environment_too(session: Session, name: str) -> None:
+    script = f"{COUNTER}\nfunction main() {{ {POLLUTIONS[name]}\n try {{ finish(1n) }} finally {{ log('leaks ' + leaks) }} }}"
+    result = await run(session, script)
+    assert type(result.error) is NotSerializable
+    assert result.texts == ["leaks 0"]
 
 
 @pytest.mark.parametrize("name", POLLUTIONS)

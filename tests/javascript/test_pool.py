@@ -141,7 +141,8 @@ async def test_a_closed_pool_refuses_and_running_sessions_end() -> None:
 async def test_two_hundred_runs_leak_neither_descriptors_nor_memory() -> None:
     pool = SandboxPool(size=1, idle=0)
     pid = await pid_of(pool, "a")
-    descriptors, size = len(os.listdir("/proc/self/fd")), resident(pid)
+    zygote = f"/proc/{parent_of(pid)}/fd"
+    descriptors, size, of_zygote = len(os.listdir("/proc/self/fd")), resident(pid), len(os.listdir(zygote))
     for _ in range(200):
         assert await pid_of(pool, "a") == pid
     assert len(os.listdir("/proc/self/fd")) == descriptors
@@ -150,6 +151,7 @@ async def test_two_hundred_runs_leak_neither_descriptors_nor_memory() -> None:
     for number in range(10):
         await pid_of(pool, f"n{number}")
     assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert len(os.listdir(zygote)) == of_zygote
     await pool.close()
     assert len(os.listdir("/proc/self/fd")) < descriptors
 

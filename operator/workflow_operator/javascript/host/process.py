@@ -16,12 +16,10 @@ from typing import Any
 from workflow_operator.history.errors import EngineCrash
 from workflow_operator.javascript.host.channel import Channel
 from workflow_operator.javascript.host.messages import Exit
-from workflow_operator.javascript.worker.wire import HEADER, encode
 
 _PACKET_BYTES = 4096
 _STDERR_BYTES = 64 * 1024
 _START_SECONDS = 30.0
-_READY = encode({"kind": "ready"})[HEADER.size :]
 _BOOT = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
     "from workflow_operator.javascript.worker.zygote import main; main(int(sys.argv[2]))"
@@ -63,12 +61,15 @@ class SandboxProcess:
         try:
             async with asyncio.timeout(_START_SECONDS):
                 body = await self.channel.receive()
-                self._ready = body == _READY
-                end = None if self._ready else await asyncio.shield(self.exited)
+                if body is not None:
+                    self._ready, self.pid = True, int(json.loads(body)["pid"])
+                    return
+                end = await asyncio.shield(self.exited)
         except TimeoutError:
             raise EngineCrash(f"a sandbox process did not get ready within {_START_SECONDS:g} s") from None
-        if end is not None:
-            raise EngineCrash(f"a sandbox process did not start ({end.code}): {self.stderr().strip()}")
+        except (ValueError, LookupError, TypeError) as error:
+            raise EngineCrash(f"a sandbox process did not say that it is ready: {error!r}") from error
+        raise EngineCrash(f"a sandbox process did not start ({end.code}): {self.stderr().strip()}")
 
     def release(self) -> None:
         """Give back this side's descriptors. The process ends at the end of its socket, if it has not yet."""
@@ -175,9 +176,6 @@ class Zygote:
         message = json.loads(packet)
         if "started" in message and self._started is not None and not self._started.done():
             self._started.set_result(None)
-        elif "forked" in message:
-            if (process := self._processes.get(message["forked"])) is not None:
-                process.pid = message["pid"]
         elif "exited" in message and (process := self._processes.pop(message["exited"], None)) is not None:
             process.ended(Exit(message["code"], message["peak_bytes"]))
 

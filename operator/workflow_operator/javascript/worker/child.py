@@ -39,7 +39,7 @@ def serve(descriptor: int, prelude: str) -> NoReturn:
     memory = confine.MemoryMeter()
     confine.confine()
     isolate = _isolate(prelude, exchange)
-    write_all(descriptor, encode({"kind": "ready"}))
+    write_all(descriptor, encode({"kind": "ready", "pid": os.getpid()}))
     while (request := read_frame(descriptor)) is not None:
         message = json.loads(request)
         if message["kind"] != "job":

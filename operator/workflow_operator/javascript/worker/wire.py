@@ -5,7 +5,7 @@ A message is an object with a ``kind``; a reader refuses kinds that it does not 
     executor -> sandbox   job     {script, entrypoint, input, instance_id, seed: [low, high], time_ms, limits}
                           answer  {value, time_ms}
                           throw   {name, message}
-    sandbox -> executor   ready   {}                            the process is confined and has an isolate
+    sandbox -> executor   ready   {pid}                         the process is confined and has an isolate
                           call    {name, stack, arguments}      the script is blocked until answer or throw
                           log     {level, text}
                           returned {output}

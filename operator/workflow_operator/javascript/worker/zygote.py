@@ -4,7 +4,7 @@ It is asked over a SOCK_SEQPACKET socket, one JSON object in each packet:
 
     {"fork": id} with two descriptors: the sandbox's socket, and where its standard error goes
     {"kill": id}
-    -> {"started": pid}, {"forked": id, "pid": pid}, {"exited": id, "code": exit code or -signal, "peak_bytes": n}
+    -> {"started": pid}, {"exited": id, "code": exit code or -signal, "peak_bytes": n}
 
 It ends, and all sandbox processes with it, when the executor's end is closed.
 """
@@ -83,7 +83,6 @@ class Zygote:
             os.close(channel)
             os.close(errors)
         self._children[pid] = identity
-        self._report({"forked": identity, "pid": pid})
 
     def _become_child(self, parent: int, channel: int, errors: int) -> NoReturn:
         try:
