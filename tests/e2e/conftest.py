@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from dev.control_plane import ControlPlane
-from dev.stack import Process, Stack
+from dev.stack import Process, Stack, blocking
 from tests.e2e.world import World
 from tests.fixtures.workflowruns import Kubectl
 
@@ -22,7 +22,8 @@ def stack(workflowrun_api: ControlPlane, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture
 def world(stack: Stack, kubectl: Kubectl) -> World:
-    """Two operators and two projectors run, whatever the test before did to them."""
+    """NATS, two operators and two projectors run, whatever the test before did to them."""
+    blocking(stack.nats.start())
     for _ in range(REPLICAS - len(running(stack.operators))):
         stack.add_operator()
     for _ in range(REPLICAS - len(running(stack.projectors))):

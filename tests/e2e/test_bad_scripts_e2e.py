@@ -87,7 +87,8 @@ TABLE = [
         "memory-in-buffers",
         inside("const a = []; for (;;) a.push(new Uint8Array(1e6).fill(1))"),
         "MemoryLimit",
-        "memory",
+        "Array buffer allocation failed",
+        (2, ANY),
     ),
     bad("cycle", inside("const a = {b: {}}; a.b.c = a; return a"), "NotSerializable", "the return value holds a cycle"),
     bad("bigint", inside("return 1n"), "NotSerializable", "the return value holds a BigInt"),
@@ -150,7 +151,10 @@ TABLE = [
 HARMLESS = {
     "floods-its-log": (inside("for (let i = 0; i < 20000; i++) log('flood'); return 'ok'"), "ok"),
     "prints-nothing": (inside("log(); print(); log(undefined, Symbol('x'), () => 1, 1n); return 'ok'"), "ok"),
-    "poisons-prototypes": (inside("Object.prototype.toJSON = () => 'no'; Array.prototype.push = null; return 1"), "no"),
+    "poisons-prototypes": (
+        inside("Object.prototype.toJSON = () => 'no'; Array.prototype.push = null; return [1]"),
+        "no",
+    ),
     "nul": (inside("return 'a\\u0000b'"), "a\u0000b"),
 }
 
