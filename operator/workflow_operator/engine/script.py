@@ -186,8 +186,6 @@ class Script:
         assert timer.fire_at is not None
         remaining = (timer.fire_at - self._clock.now()).total_seconds()
         if remaining > self._limits.park_after_seconds:
-            if self._tail.cancelled is not None:
-                return None
             waiting = await self._tail.append(EventType.WAITING, wake_at=timer.fire_at)
             return Parked(timer.fire_at, waiting.sequence)
         await self._clock.sleep(remaining)
