@@ -65,6 +65,8 @@ class EmbeddedServer:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            # Ctrl-C in a terminal is for the parent, which still has things to record.
+            process_group=0,
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
         ports = self._directory / f"{Path(binary).name}_{self._process.pid}.ports"
