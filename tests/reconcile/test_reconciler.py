@@ -177,6 +177,29 @@ async def test_a_write_over_a_changed_object_looks_again_and_lands(world: World)
     assert world.phases == ["Complete"]
 
 
+async def test_a_refusal_of_an_outdated_write_is_no_failure(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.see()
+    world.cluster.touch("run")
+    with monkeypatch.context() as patched:
+        patched.setattr(world.cluster, "patch_status", refuse)
+        await world.project(3, status=StatusValue.COMPLETE, ended_at=NOW)
+    await world.reconciler.reconcile(KEY)
+    assert world.phases == ["Complete"]
+
+
+async def test_a_refusal_of_a_write_to_the_object_as_it_is_is_raised(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.see()
+    monkeypatch.setattr(world.cluster, "patch_status", refuse)
+    with pytest.raises(InvalidInput, match="historySequence never decreases"):
+        await world.project(3, status=StatusValue.COMPLETE, ended_at=NOW)
+
+
+async def refuse(*_: object) -> None:
+    raise InvalidInput("status.historySequence never decreases")
+
+
 async def test_a_write_to_a_recreated_object_never_lands(world: World) -> None:
     await world.see()
     world.cluster.create("run", OTHER)

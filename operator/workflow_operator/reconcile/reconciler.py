@@ -162,17 +162,23 @@ class Reconciler:
         name = (metadata.namespace, metadata.name)
         try:
             written = await self._cluster.patch_status(*name, metadata.uid, metadata.resource_version, status)
-        except (Conflict, NotFound):
-            await self._look_again(key, run)
+        except (Conflict, NotFound, InvalidInput):
+            # InvalidInput too: the API server checks the rules for changes before it sees that the object is outdated.
+            if not await self._look_again(key, run):
+                raise
             return
         self.object_changed(written)
 
-    async def _look_again(self, key: InstanceKey, run: WorkflowRun) -> None:
+    async def _look_again(self, key: InstanceKey, run: WorkflowRun) -> bool:
+        """Take in the object as it is now; False if that is the one known already."""
         found = await self._cluster.get(run.metadata.namespace, run.metadata.name)
         if found is not None and key_of(found) == key:
+            if found["metadata"]["resourceVersion"] == run.metadata.resource_version:
+                return False
             self.object_changed(found)
         elif self._store.delete(key):
             self._queue.add(key)
+        return True
 
     def _forget(self, key: InstanceKey) -> None:
         self._latest.pop(key, None)
