@@ -59,6 +59,8 @@ async def transport(settings: Settings, role: str) -> AsyncIterator[Transport]:
     connection = await Connection.open(settings.connection(role))
     try:
         await ensure(connection, settings.topology())
+        # A server that comes back without its store, or without a consumer that was deleted, gets them again.
+        connection.on_reconnect(lambda: ensure(connection, settings.topology()))
         yield Transport(connection, JetStreamDataBus(connection), JetStreamWorkQueue(connection))
     finally:
         await connection.close()
