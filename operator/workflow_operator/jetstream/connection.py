@@ -207,9 +207,11 @@ class Connection:
                 future.set_exception(Unavailable("NATS: disconnected before the answer"))
 
     async def _error(self, error: Exception) -> None:
-        # A refused permission shows up here only; its request merely times out.
+        # A refused permission shows up here only; its request merely times out. While no server answers, the client
+        # tells of the same refusal several times a second.
+        if repr(error) != repr(self._last_error):
+            logger.warning("NATS: %s", error or repr(error))
         self._last_error = error
-        logger.warning("NATS: %s", error or repr(error))
 
     async def _disconnected(self) -> None:
         if not self._client.is_closed:
@@ -218,6 +220,7 @@ class Connection:
 
     async def _reconnected(self) -> None:
         logger.info("NATS: reconnected")
+        self._last_error = None
         for callback in self._on_reconnect:
             try:
                 await callback()
