@@ -14,6 +14,7 @@ Progress = Callable[[str], None]
 Version = tuple[int, ...]
 
 GO_REQUIREMENTS = Path(__file__).with_name("go-requirements.txt")
+LEASH = Path(__file__).with_name("leash.py")
 PROGRESS_INTERVAL = 15.0
 """Seconds between two signs of life of a long command."""
 
@@ -116,10 +117,10 @@ def _run(command: Sequence[str], folder: Path, log: Path, tick: Callable[[], Non
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            command,
+            [sys.executable, "-P", str(LEASH), *command],
             cwd=folder,
             env=go_environment(os.environ),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
         ) as process,
@@ -131,7 +132,8 @@ def _run(command: Sequence[str], folder: Path, log: Path, tick: Callable[[], Non
             except subprocess.TimeoutExpired:
                 tick()
             except BaseException:
-                process.terminate()
+                assert process.stdin
+                process.stdin.close()
                 raise
     if code:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
