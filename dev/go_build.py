@@ -121,6 +121,8 @@ def _run(command: Sequence[str], folder: Path, log: Path, tick: Callable[[], Non
             cwd=folder,
             env=go_environment(os.environ),
             stdin=subprocess.PIPE,
+            # A terminal that closes signals its foreground group, and would end the leash before its command.
+            process_group=0,
             stdout=output,
             stderr=subprocess.STDOUT,
         ) as process,

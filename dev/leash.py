@@ -1,6 +1,6 @@
 """`python leash.py COMMAND ...` runs a command, and kills it and what it started when the standard input ends.
 
-So a compiler dies with the process that holds the other end of that pipe, on every system, kill -9 included.
+Start it in a process group of its own. So a compiler dies with the process that holds the other end of that pipe, on every system, kill -9 included.
 """
 
 import os
@@ -17,8 +17,6 @@ def _kill_with_parent(group: int) -> None:
 
 
 if __name__ == "__main__":
-    # Ctrl-C is for the parent, which then lets go of the leash.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, process_group=0)
     threading.Thread(target=_kill_with_parent, args=(process.pid,), daemon=True).start()
     sys.exit(process.wait())
