@@ -1,6 +1,7 @@
 """`python leash.py COMMAND ...` runs a command, and kills it and what it started when the standard input ends.
 
-Start it in a process group of its own. So a compiler dies with the process that holds the other end of that pipe, on every system, kill -9 included.
+Start it in a process group of its own. So a compiler dies with the process that holds the other end of that pipe, on
+every system, kill -9 included.
 """
 
 import os

@@ -8,8 +8,6 @@ import signal
 import sys
 import threading
 
-from workflow_operator.cli import main
-
 
 def _die_with_parent() -> None:
     while os.read(sys.stdin.fileno(), 4096):
@@ -19,4 +17,7 @@ def _die_with_parent() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    # Only now: it takes a second, in which the parent can die.
+    from workflow_operator.cli import main
+
     main(prog_name="workflow-operator")
