@@ -1,0 +1,57 @@
+"""The hand-written pages name what the code knows, and their links lead somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from workflow_operator.history import EventType
+from workflow_operator.history.errors import ScriptError, Thrown
+from workflow_operator.resources.run import ConditionType, Phase
+
+PROJECT = Path(__file__).parents[2]
+PAGES = [*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md")]
+PRELUDE = PROJECT / "operator" / "workflow_operator" / "javascript" / "worker" / "prelude.js"
+
+
+def first_cells(page: str) -> set[str]:
+    """The first cell of each row of the tables of a page, without marks."""
+    text = (PROJECT / "docs" / page).read_text()
+    return {cell.strip(" `") for cell in re.findall(r"^\|([^|]*)\|", text, re.MULTILINE)}
+
+
+def test_every_type_of_event_is_described() -> None:
+    assert {str(kind) for kind in EventType} <= first_cells("architecture.md")
+
+
+def test_every_error_of_a_script_is_described() -> None:
+    names = {kind.__name__ for kind in ScriptError.__subclasses__() if kind is not Thrown}
+    assert names <= first_cells("scripts.md")
+
+
+def test_every_phase_is_described() -> None:
+    cells = first_cells("workflowrun.md")
+    assert [phase for phase in Phase if not any(cell.startswith(phase) for cell in cells)] == []
+
+
+def test_every_condition_that_is_set_is_described() -> None:
+    page = (PROJECT / "docs" / "workflowrun.md").read_text()
+    assert [kind for kind in ConditionType if kind not in page] == []
+
+
+def test_every_global_of_a_script_is_described() -> None:
+    page = (PROJECT / "docs" / "scripts.md").read_text()
+    found = re.search(r"const globals = \{([^}]*)\}", PRELUDE.read_text())
+    missing = re.search(r"for \(const name of \[('fetch'[^\]]*)\]", PRELUDE.read_text())
+    assert found
+    assert missing
+    names = re.findall(r"(\w+)(?=[,:\s])", re.sub(r": [^,]*", ":", found[1])) + re.findall(r"'(\w+)'", missing[1])
+    assert {"transition", "print", "waitForEvent"} <= set(names)
+    assert [name for name in names if not re.search(rf"`{name}\b", page)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+)", page.read_text())
+    local = [target for target in targets if "://" not in target]
+    assert [target for target in local if not (page.parent / target).exists()] == []
