@@ -58,7 +58,11 @@ class Zygote:
 
     def _serve(self) -> bool:
         """Answer one request; False at the executor's end of file."""
-        packet, descriptors, _, _ = socket.recv_fds(self._control, _PACKET_BYTES, 2)
+        try:
+            packet, descriptors, _, _ = socket.recv_fds(self._control, _PACKET_BYTES, 2)
+        except ConnectionResetError:
+            # It was killed before it read our last words.
+            return False
         if not packet:
             return False
         request = json.loads(packet)
