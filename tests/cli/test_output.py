@@ -1,0 +1,72 @@
+"""Tables as people read them."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.fakes.records import MOMENT, event, new_key, status
+from workflow_operator.cli.output import detail, event_line, events_table, statuses_table
+from workflow_operator.history import (
+    CallRecord,
+    ErrorInfo,
+    EventType,
+    ExecutorRef,
+    InstanceEvent,
+    Origin,
+    StatusValue,
+)
+
+KEY = new_key()
+CALL = CallRecord(index="0.1", name="transition", digest="d")
+ERROR = ErrorInfo(name="E", message="m")
+PLACED = ErrorInfo(name="E", message="m", line=2, column=3)
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (event(KEY, EventType.STARTED), ""),
+        (event(KEY, EventType.STARTED, input=None), "input null"),
+        (event(KEY, EventType.TRANSITION, call=CALL, function="pay", memory={"ü": 1}), 'pay({"ü": 1})'),
+        (event(KEY, EventType.OUTPUT, output="x" * 200), '"' + "x" * 78 + "…"),
+        (event(KEY, EventType.FAILED, error=ERROR), "E: m"),
+        (event(KEY, EventType.FAILED, error=PLACED), "E: m (line 2, column 3)"),
+        (event(KEY, EventType.CANCELLED, reason="deleted"), "deleted"),
+    ],
+)
+def test_the_telling_part_of_an_event(shown: InstanceEvent, expected: str) -> None:
+    assert detail(shown) == expected
+
+
+def test_every_type_of_event_has_a_line() -> None:
+    for kind in EventType:
+        made = event(KEY, kind, call=CALL, fire_at=MOMENT, wake_at=MOMENT, function="f", error=ERROR)
+        assert kind in event_line(made)
+
+
+def test_a_history_is_a_table() -> None:
+    executor = ExecutorRef(id="replica", epoch=2)
+    events = [
+        event(KEY).model_copy(update={"sequence": 1}),
+        event(KEY, EventType.TRANSITION, call=CALL, function="f", memory=1, executor=executor).model_copy(
+            update={"sequence": 12}
+        ),
+    ]
+    head, first, second = events_table(events).splitlines()
+    assert head.split() == ["SEQ", "TIME", "EVENT", "CALL", "DETAIL", "EXECUTOR"]
+    assert first.split()[0] == "1"
+    assert second.split()[0] == "12"
+    assert second.split()[2:] == ["transition", "0.1", "f(1)", "replica/2"]
+
+
+def test_a_status_is_a_row() -> None:
+    ended = status(
+        KEY,
+        status=StatusValue.COMPLETE,
+        ended_at=MOMENT + timedelta(seconds=1.5),
+        steps=3,
+        origin=Origin(cluster="c", name="nightly"),
+    )
+    _, row = statuses_table([ended]).splitlines()
+    assert row.split()[:4] == ["default", "nightly", "complete", "3"]
+    assert row.split()[-1] == str(KEY.instance_id)
