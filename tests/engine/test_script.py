@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from tests.fakes.events import KEY, at
 from tests.fakes.sandbox import ScriptBody, does, finish, log, raises, returns, sleep, transition
 from tests.fakes.world import HandDelivery, Wire, World, check, driven, when
+from workflow_operator.engine.drive import drive
 from workflow_operator.history import EventType, InstanceEvent
 from workflow_operator.history.errors import (
     EngineCrash,
@@ -20,6 +23,7 @@ from workflow_operator.history.errors import (
     Timeout,
     Unavailable,
 )
+from workflow_operator.javascript.host import HostCall, Job, LogLine, Returned
 
 T = EventType
 
@@ -168,6 +172,42 @@ async def test_log_lines_up_to_the_last_recorded_event_are_not_repeated() -> Non
     world.lines.clear()
     await world.drive_once("b", delivery=HandDelivery(attempt=2))
     assert world.lines == ["2", "3"]
+
+
+class Flood:
+    """A session and its sandboxes, whose log lines have all arrived already."""
+
+    def __init__(self) -> None:
+        self._lines = iter([log("flood")] * 100)
+
+    @asynccontextmanager
+    async def session(self, _: str) -> AsyncIterator[Flood]:
+        yield self
+
+    async def begin(self, job: Job) -> None: ...
+
+    async def next(self) -> HostCall | LogLine | Returned:
+        return next(self._lines, Returned(None))
+
+    async def answer(self, value: Any, time_ms: int) -> None: ...
+
+
+async def test_a_flood_of_log_lines_leaves_room_for_others() -> None:
+    world = World(returns)
+    await world.start()
+    turns: list[int] = []
+
+    async def neighbour() -> None:
+        while True:
+            turns.append(len(world.lines))
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(neighbour())
+    context = replace(world.context(), sandboxes=Flood())
+    await drive(context, HandDelivery())
+    beside.cancel()
+    assert len(world.lines) == 100
+    assert len({printed for printed in turns if 0 < printed < 100}) > 90
 
 
 @pytest.mark.parametrize(

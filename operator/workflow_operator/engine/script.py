@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -111,6 +112,8 @@ class Script:
             message = await session.next()
             if isinstance(message, LogLine):
                 self._print(message)
+                # Thousands of lines can be here already: without a pause, no other run's message would be extended.
+                await asyncio.sleep(0)
             elif isinstance(message, Returned):
                 self._replay.check_finished()
                 return Succeeded(message.output if self._output is None else self._output.output)
