@@ -1,5 +1,6 @@
 """The reconciler against a cluster, a bus and an engine in memory."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from tests.fakes.clock import settle
 from tests.fakes.cluster import SCRIPT, MemoryCluster
 from tests.fakes.memory import MemoryDataBus
 from tests.fakes.records import status as instance_status
@@ -290,6 +292,18 @@ class TestOrphans:
         sweeper.observe(self.pending())
         await sweeper.sweep()
         assert (world.runner.cancelled, world.cluster.gets) == ([], 1)
+
+    async def test_a_gained_share_is_swept_at_once(self, world: World, sweeper: OrphanSweeper) -> None:
+        world.share.mine = False
+        sweeper.observe(self.pending())
+        running = asyncio.create_task(sweeper.run())
+        await settle()
+        assert world.runner.cancelled == []
+        world.share.mine = True
+        sweeper.shares_changed()
+        await settle()
+        assert world.runner.cancelled == [KEY]
+        running.cancel()
 
     @pytest.mark.parametrize("why", ["another cluster", "ended", "another replica's"])
     async def test_what_is_not_ours_to_judge(self, world: World, sweeper: OrphanSweeper, why: str) -> None:

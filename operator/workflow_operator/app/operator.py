@@ -51,6 +51,7 @@ async def run_operator(settings: Settings, names: RunNames) -> None:
         sweeper = Sweeper(transport.queue, clock)
         watcher = StatusWatcher(transport.connection)
         members.on_change(reconciler.shares_changed)
+        members.on_change(orphans.shares_changed)
         watching = threading.Event()
 
         async def api_server() -> str | None:
@@ -61,7 +62,7 @@ async def run_operator(settings: Settings, names: RunNames) -> None:
 
         async def sweep_orphans() -> None:
             await watcher.caught_up.wait()
-            await orphans.run(asyncio.sleep)
+            await orphans.run()
 
         readiness.checks |= {"nats": transport.check, "apiServer": api_server, "watch": watch}
         readiness.started()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from workflow_operator.history import InstanceKey, InstanceStatus
 from workflow_operator.history.errors import Retryable
@@ -27,6 +28,7 @@ class OrphanSweeper:
         self._shares = shares
         self._cluster_id = cluster_id
         self._names: dict[InstanceKey, str] = {}
+        self._soon = asyncio.Event()
 
     def observe(self, instance: InstanceStatus) -> None:
         """Take in a status that was written."""
@@ -36,14 +38,20 @@ class OrphanSweeper:
         else:
             self._names[instance.key] = origin.name
 
-    async def run(self, sleep: Callable[[float], Awaitable[None]]) -> None:
+    def shares_changed(self) -> None:
+        """This replica may have gained instances: sweep now."""
+        self._soon.set()
+
+    async def run(self) -> None:
         """Sweep until cancelled."""
         while True:
+            self._soon.clear()
             try:
                 await self.sweep()
             except Retryable as error:
                 logger.warning("cannot look for runs that were deleted unseen: %s", error)
-            await sleep(PERIOD_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._soon.wait(), PERIOD_SECONDS)
 
     async def sweep(self) -> None:
         """Cancel the orphans in this replica's share.
