@@ -12,6 +12,19 @@ from workflow_operator.history.errors import Conflict, PayloadTooLarge
 
 
 class DataBusContract:
+    async def test_leaves_out_large_payloads_of_transitions_on_request(self, data_bus: DataBus) -> None:
+        key = new_key()
+        large, small = "x" * 5000, "y"
+        last = await data_bus.push_instance_event(event(key, script=large), 0)
+        for memory in (large, small):
+            made = event(key, EventType.TRANSITION, memory=memory)
+            last = await data_bus.push_instance_event(made, last.sequence)
+
+        started, big, little = await data_bus.query_history(key, slim=True)
+        assert (started.script, big.memory, little.memory) == (large, "…", small)
+        assert big.size > 5000 > little.size > 0
+        assert [each.memory for each in await data_bus.query_history(key)] == [None, large, small]
+
     async def test_appends_and_reads_back_in_order(self, data_bus: DataBus) -> None:
         key, other = new_key(), new_key()
         started = await data_bus.push_instance_event(event(key, input={"a": [1, None]}, script="x"), 0)

@@ -170,10 +170,10 @@ async def test_a_failed_drive_is_given_back_and_the_others_go_on(error: Exceptio
     bad, good = await started(world, 2)
     query = world.bus.query_history
 
-    async def failing(key: InstanceKey, *, after: int = 0) -> Any:
+    async def failing(key: InstanceKey, **options: Any) -> Any:
         if key == bad and world.clock.now() == start:
             raise error
-        return await query(key, after=after)
+        return await query(key, **options)
 
     start = world.clock.now()
     world.bus.query_history = failing  # type: ignore[method-assign]

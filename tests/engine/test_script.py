@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.events import KEY, at
-from tests.fakes.sandbox import ScriptBody, does, finish, log, raises, returns, sleep, transition
+from tests.fakes.sandbox import FakeSandboxes, ScriptBody, does, finish, log, raises, returns, sleep, transition
 from tests.fakes.world import HandDelivery, Wire, World, check, driven, when
 from workflow_operator.engine.drive import drive
 from workflow_operator.history import EventType, InstanceEvent
@@ -266,3 +266,42 @@ async def test_a_job_says_all_that_the_sandbox_needs() -> None:
     assert (job.script, job.entrypoint, job.input_json) == ("source", "main", '{"a": [1]}')
     assert (job.instance_id, job.time_ms, job.limits) == (str(KEY.instance_id), when(at(0)), world.limits.sandbox)
     assert world.sandboxes.namespaces == [KEY.namespace]
+
+
+# --- how much it may record ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("limits", "recorded"),
+    [({"history_events": 4}, 3), ({"history_bytes": 3000}, 3), ({}, 5)],
+    ids=["events", "bytes", "neither"],
+)
+async def test_a_history_has_an_end(limits: dict[str, int], recorded: int) -> None:
+    steps = [transition("next", "x" * 1000) for _ in range(5)]
+    events, _ = await driven(World(does(*steps), **limits))
+    assert sum(event.type is T.TRANSITION for event in events) == recorded
+    if limits:
+        assert events[-1].error is not None
+        assert events[-1].error.name == "HistoryLimit"
+        assert f"{limits.get('history_events', 51_200)} events" in events[-1].error.message
+    else:
+        assert events[-1].type is T.SUCCEEDED
+
+
+async def test_large_payloads_replay_as_small_ones_do() -> None:
+    world = World(does(transition("next", "x" * 10_000), transition("next", "y" * 10_000)))
+    await _stop_before(world, lambda event: event.terminal)
+    await world.drive_once("b", delivery=HandDelivery(attempt=2))
+    events = await world.history()
+    check(events)
+    assert [event.memory for event in events if event.type is T.TRANSITION] == ["x" * 10_000, "y" * 10_000]
+
+
+async def test_a_changed_large_payload_is_seen() -> None:
+    world = World(does(transition("next", "x" * 10_000), transition("last")))
+    await _stop_before(world, lambda event: event.terminal)
+    world.sandboxes = FakeSandboxes(does(transition("next", "x" * 9_999 + "y"), transition("last")))
+    await world.drive_once("b", delivery=HandDelivery(attempt=2))
+    last = (await world.history())[-1]
+    assert last.error is not None
+    assert last.error.name == "NonDeterminism"

@@ -43,20 +43,21 @@ class MemoryDataBus:
         history = self._events.setdefault(event.key, [])
         for sequence, previous, stored in history:
             if previous == expected and decode_event(stored).event_id == event.event_id:
-                return event.model_copy(update={"sequence": sequence, "previous": expected})
+                return event.model_copy(update={"sequence": sequence, "previous": expected, "size": len(data)})
         last = history[-1][0] if history else 0
         if last != expected:
             raise Conflict(f"instance {event.key}: expected sequence {expected} to be the last, found {last}")
         self._last_event += 1
         history.append((self._last_event, expected, data))
-        return event.model_copy(update={"sequence": self._last_event, "previous": expected})
+        return event.model_copy(update={"sequence": self._last_event, "previous": expected, "size": len(data)})
 
-    async def query_history(self, key: InstanceKey, *, after: int = 0) -> list[InstanceEvent]:
-        return [
+    async def query_history(self, key: InstanceKey, *, after: int = 0, slim: bool = False) -> list[InstanceEvent]:
+        events = [
             decode_event(data, sequence=sequence, previous=previous)
             for sequence, previous, data in self._events.get(key, [])
             if sequence > after
         ]
+        return [event.slim() for event in events] if slim else events
 
     async def query_instance_status(
         self, namespace: str | None = None, instance_id: UUID | None = None

@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     park_after_seconds: float = Field(5.0, description="A sleep longer than this gives up its sandbox.")
     crash_limit: int = Field(5, ge=1, description="Executors that a run may kill in a row before it is failed.")
 
+    history_events: int = Field(51_200, ge=1, description="Events of one run after which it is failed.")
+    history_bytes: int = Field(50 * 1024 * 1024, ge=1, description="Bytes of all events of one run; more fails it.")
+
     script_wall_seconds: float = Field(10.0, description="Seconds a script may run between two host calls.")
     script_cpu_seconds: int = Field(10, description="Seconds of processor time for one execution of a script.")
     script_memory_bytes: int = Field(128 * 1024 * 1024, description="Bytes of memory for one script.")
@@ -74,6 +77,8 @@ class Settings(BaseSettings):
             slots=self.executor_slots,
             park_after_seconds=self.park_after_seconds,
             crash_limit=self.crash_limit,
+            history_events=self.history_events,
+            history_bytes=self.history_bytes,
             sandbox=Limits(
                 wall_seconds=self.script_wall_seconds,
                 cpu_seconds=self.script_cpu_seconds,

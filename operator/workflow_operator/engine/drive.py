@@ -65,7 +65,7 @@ async def drive(context: DriveContext, delivery: Delivery) -> None:
 
 async def _take(context: DriveContext, delivery: Delivery) -> bool:
     """One look at the history, and what follows from it; False if it must be looked at again."""
-    events = await context.bus.query_history(delivery.key)
+    events = await context.bus.query_history(delivery.key, slim=True)
     # A wake-up may come early by another machine's clock; what is almost due is waited for, and not parked again.
     almost = context.writer.clock.now() + timedelta(seconds=context.limits.park_after_seconds)
     action = next_action(events, attempt=delivery.attempt, now=almost, crash_limit=context.limits.crash_limit)

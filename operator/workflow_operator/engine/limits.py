@@ -18,6 +18,9 @@ class EngineLimits:
         park_after_seconds: a sleep longer than this gives up its sandbox; a shorter one costs less when waited for
             than a replay.
         crash_limit: claims in a row without a new event after which a run is failed.
+        history_events: events of one run after which it is failed. The same as Temporal's, which found it to be where
+            replays become too slow.
+        history_bytes: bytes of all events of one run after which it is failed; the same as Temporal's.
         request_seconds: how long a call from outside (execute, cancel) waits for NATS.
         sandbox: limits of one script.
     """
@@ -26,5 +29,7 @@ class EngineLimits:
     heartbeat_seconds: float = 2.0
     park_after_seconds: float = 5.0
     crash_limit: int = 5
+    history_events: int = 51_200
+    history_bytes: int = 50 * 1024 * 1024
     request_seconds: float = 10.0
     sandbox: Limits = field(default_factory=Limits)

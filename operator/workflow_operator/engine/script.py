@@ -19,6 +19,7 @@ from workflow_operator.history import CallRecord, EventType, InstanceEvent
 from workflow_operator.history.errors import (
     CpuLimit,
     EngineCrash,
+    HistoryLimit,
     MemoryLimit,
     NonDeterminism,
     ScriptError,
@@ -71,7 +72,7 @@ class Parked:
 
 
 # To run into a limit during a replay is not another way taken; and what is found to be one names both calls already.
-_SAYS_ALL = (Timeout, CpuLimit, MemoryLimit, NonDeterminism)
+_SAYS_ALL = (Timeout, CpuLimit, MemoryLimit, HistoryLimit, NonDeterminism)
 _LONGEST_SLEEP_SECONDS = 100 * 365 * 24 * 3600
 
 Outcome: TypeAlias = Succeeded | Failed | Cancelled | Parked
@@ -85,6 +86,8 @@ class Script:
         self._replay = Replay(events)
         self._output = next((event for event in events if event.type is EventType.OUTPUT), None)
         self._finished = False
+        self._count = len(events)
+        self._size = sum(event.size for event in events)
         self._tail = tail
         self._clock = clock
         self._limits = limits
@@ -196,7 +199,16 @@ class Script:
         return None
 
     async def _record(self, kind: EventType, call: CallRecord, **fields: object) -> InstanceEvent:
-        event = await self._tail.append(kind, call=call, **fields)
+        limits = self._limits
+        if self._count >= limits.history_events or self._size >= limits.history_bytes:
+            raise HistoryLimit(
+                f"the run has recorded {self._count} events of {self._size} bytes in all; expected at most "
+                f"{limits.history_events} events and {limits.history_bytes} bytes. Record less in each step, or split "
+                "the work over several runs"
+            )
+        event = (await self._tail.append(kind, call=call, **fields)).slim()
+        self._count += 1
+        self._size += event.size
         self._replay.record(event)
         return event
 

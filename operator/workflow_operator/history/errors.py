@@ -18,6 +18,7 @@ Each class says who must act: a ``Retryable`` error may go away by itself and th
             ├── CpuLimit           the script used more processor time than the limit
             ├── MemoryLimit        the script used more memory than the limit
             ├── EngineCrash        the sandbox process died, or the run keeps killing its executor
+            ├── HistoryLimit       the history of the run is longer or larger than the cap
             ├── PayloadTooLarge    a value is larger than the cap
             ├── Deadlock           the script waits for something that nothing will answer
             ├── NonDeterminism     the script asked for something else than the history holds
@@ -110,6 +111,10 @@ class MemoryLimit(ScriptError):
 
 class EngineCrash(ScriptError):
     """The sandbox process died, or the run keeps killing its executor."""
+
+
+class HistoryLimit(ScriptError):
+    """The history of the run is longer or larger than the cap."""
 
 
 class PayloadTooLarge(ScriptError):

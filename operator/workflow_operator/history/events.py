@@ -35,6 +35,9 @@ class EventType(StrEnum):
     CANCELLED = "cancelled"
 
 
+SLIM_BYTES = 4096
+LEFT_OUT = "…"
+
 TERMINAL_TYPES = frozenset({EventType.SUCCEEDED, EventType.FAILED, EventType.CANCELLED})
 
 
@@ -74,10 +77,10 @@ class Origin(Record):
 
 
 class InstanceEvent(Record):
-    """One event of the history. ``sequence`` and ``previous`` are the transport's, not part of the payload.
+    """One event of the history. ``sequence``, ``previous`` and ``size`` are the transport's, not part of the payload.
 
     ``sequence`` is the position in the history stream; ``previous`` that of the event before it of the same
-    instance (0 for ``started``), so that a reader sees a gap.
+    instance (0 for ``started``), so that a reader sees a gap; ``size`` the bytes of the payload.
     """
 
     version: Literal[1]
@@ -107,6 +110,7 @@ class InstanceEvent(Record):
 
     sequence: int = Field(default=0, exclude=True)
     previous: int = Field(default=0, exclude=True)
+    size: int = Field(default=0, exclude=True)
 
     @property
     def key(self) -> InstanceKey:
@@ -115,6 +119,15 @@ class InstanceEvent(Record):
     @property
     def terminal(self) -> bool:
         return self.type in TERMINAL_TYPES
+
+    def slim(self) -> InstanceEvent:
+        """The event as a replay needs it: without the payload of a transition, where that is large.
+
+        A value in memory can take twenty times its JSON, and a history holds one for each step.
+        """
+        if self.type is not EventType.TRANSITION or self.size <= SLIM_BYTES:
+            return self
+        return self.model_copy(update={"memory": LEFT_OUT})
 
 
 def encode_event(event: InstanceEvent) -> bytes:
@@ -135,7 +148,7 @@ def decode_event(data: bytes, *, sequence: int = 0, previous: int = 0) -> Instan
     except ValidationError as error:
         refuse_newer(data, "event", {str(value) for value in EventType})
         raise InvalidInput(f"history sequence {sequence}: not an InstanceEvent: {error}") from error
-    return event.model_copy(update={"sequence": sequence, "previous": previous})
+    return event.model_copy(update={"sequence": sequence, "previous": previous, "size": len(data)})
 
 
 def refuse_newer(data: bytes, what: str, types: set[str] | None = None) -> None:

@@ -30,8 +30,8 @@ class DataBus(Protocol):
             PayloadTooLarge: larger than the transport carries.
         """
 
-    async def query_history(self, key: InstanceKey, *, after: int = 0) -> list[InstanceEvent]:
-        """The events of an instance with a sequence greater than ``after``, in order.
+    async def query_history(self, key: InstanceKey, *, after: int = 0, slim: bool = False) -> list[InstanceEvent]:
+        """The events of an instance with a sequence greater than ``after``, in order; ``slim`` as a replay needs them.
 
         Raises:
             Unavailable: the transport does not answer.

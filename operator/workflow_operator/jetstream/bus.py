@@ -65,7 +65,7 @@ class JetStreamDataBus:
             try:
                 sequence = await self._append(event, expected, data, headers)
                 if sequence is not None:
-                    return event.model_copy(update={"sequence": sequence, "previous": expected})
+                    return event.model_copy(update={"sequence": sequence, "previous": expected, "size": len(data)})
                 refusals += 1
             except Unavailable as error:
                 # The connection has told of its loss already; this tells of an instance that it holds up.
@@ -103,13 +103,14 @@ class JetStreamDataBus:
             )
         return None
 
-    async def query_history(self, key: InstanceKey, *, after: int = 0) -> list[InstanceEvent]:
+    async def query_history(self, key: InstanceKey, *, after: int = 0, slim: bool = False) -> list[InstanceEvent]:
+        read = _slim_event if slim else _event
         events: list[InstanceEvent] = []
         complete = False
         while not complete:
             request = {"seq": after + 1, "next_by_subj": key.history_subject, "batch": _HISTORY_BATCH}
             batch = await direct_batch(self._connection, HISTORY, request)
-            events += map(_event, batch.messages)
+            events += map(read, batch.messages)
             complete = batch.complete
             if batch.messages:
                 after = batch.messages[-1].sequence
@@ -118,7 +119,7 @@ class JetStreamDataBus:
             while (
                 stored := await leader_next(self._connection, HISTORY, key.history_subject, after=after)
             ) is not None:
-                events.append(_event(stored))
+                events.append(read(stored))
                 after = stored.sequence
         return events
 
@@ -213,3 +214,7 @@ def _refusal(what: str, answer: Answer) -> Unavailable | PayloadTooLarge:
 def _event(stored: Stored) -> InstanceEvent:
     previous = int(stored.headers.get(PREVIOUS_SEQUENCE, 0))
     return decode_event(stored.data, sequence=stored.sequence, previous=previous)
+
+
+def _slim_event(stored: Stored) -> InstanceEvent:
+    return _event(stored).slim()

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
-from workflow_operator.history import DataBus, InstanceEvent, InstanceKey, InstanceStatus
+from workflow_operator.history import DataBus, InstanceEvent, InstanceKey, InstanceStatus, encode_status
 from workflow_operator.history.errors import (
     Conflict,
     InvalidInput,
@@ -26,7 +26,8 @@ _BATCH = 500
 _PULL_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
 _NEWER_RELEASE_SECONDS = 10.0
-_CACHED_STATUSES = 10_000
+_CACHED_STATUSES = 2_000
+_CACHED_BYTES = 16 * 1024
 
 
 class ProjectedEvent(Protocol):
@@ -180,8 +181,8 @@ class Projector:
             if isinstance(error, Unavailable):
                 raise
             return False
-        if folded.terminal:
-            # Nothing follows it.
+        if folded.terminal or len(encode_status(folded)) > _CACHED_BYTES:
+            # Nothing follows it, or it would fill the memory.
             self._cache.pop(key, None)
         else:
             self._cache[key] = folded.model_copy(update={"sequence": sequence})

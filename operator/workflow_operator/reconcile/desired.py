@@ -73,6 +73,19 @@ def desired_status(
     return status if instance is None else status.model_copy(update=_mirrored(instance))
 
 
+def slim(instance: InstanceStatus) -> InstanceStatus:
+    """What of an instance's status an object's status is made of: thousands of them are kept."""
+    where = str(instance.key)
+    return instance.model_copy(
+        update={
+            "script": None,
+            "input": None,
+            "memory": bounded(instance.memory, where),
+            "output": bounded(instance.output, where),
+        }
+    )
+
+
 def phase_of(instance: InstanceStatus) -> Phase:
     """Running once an executor has recorded anything."""
     if instance.terminal:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from workflow_operator.history import DataBus, InstanceKey, InstanceStatus, Origin
 from workflow_operator.history.errors import Conflict, InvalidInput, NotFound, Retryable, Unavailable
-from workflow_operator.reconcile.desired import Problem, desired_status
+from workflow_operator.reconcile.desired import Problem, desired_status, slim
 from workflow_operator.reconcile.ports import Cluster, JsonObject, Runner, Shares
 from workflow_operator.reconcile.queue import KeyQueue
 from workflow_operator.reconcile.script import find_script
@@ -73,7 +73,7 @@ class Reconciler:
         key = instance.key
         known = self._latest.get(key)
         if key in self._store and (known is None or known.history_sequence < instance.history_sequence):
-            self._latest[key] = instance
+            self._latest[key] = slim(instance)
             self._queue.add(key)
 
     def shares_changed(self) -> None:
