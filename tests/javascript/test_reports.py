@@ -19,6 +19,7 @@ from workflow_operator.javascript.host.reports import (
     from_report,
     parse,
     place_in_stack,
+    within,
 )
 from workflow_operator.javascript.worker.job import candidates, is_identifier
 from workflow_operator.javascript.worker.wire import Decoder, ProtocolError, encode
@@ -33,7 +34,11 @@ JOB = job("a\nb")
         (b'{"kind":"returned","output":"\\ud800x\\\\ud800\\udfff"}', Returned("\ufffdx\\ud800\ufffd")),
         (b'{"kind":"log","level":"warn","text":"t"}', LogLine("warn", "t")),
         (b'{"kind":"call","name":"n","stack":"","arguments":{}}', HostCall("n", {}, None)),
-        (b'{"kind":"call","name":"n","stack":"Error\\n    at workflow.js:2:7","arguments":{}}', HostCall("n", {}, 2)),
+        (b'{"kind":"call","name":"n","stack":"Error\\n    at workflow.js:2:1","arguments":{}}', HostCall("n", {}, 2)),
+        (
+            b'{"kind":"call","name":"n","stack":"Error\\n    at workflow.js:0:1","arguments":{}}',
+            HostCall("n", {}, None),
+        ),
     ],
 )
 def test_messages(body: bytes, message: object) -> None:
@@ -80,12 +85,38 @@ def test_an_unknown_kind_of_failure_is_something_thrown() -> None:
         ("Error: x\n    at main (workflow.js:3:5)\n    at a.execute (prelude.js:1:1)", Place(3, 5)),
         ("Error: x\n    at sleep (prelude.js:1:1)\n    at workflow.js:12:34", Place(12, 34)),
         ("Error: x\n    at new A (workflow.js:1:2)", Place(1, 2)),
+        (f"Error: x\n    at main (workflow.js:{'9' * 5000}:1)", None),
+        ("Error: x\n    at main (workflow.js:1:9999999999)", None),
         ("Error: at workflow.js:1:1\n    at prelude.js:1:1", None),
         ("", None),
     ],
 )
 def test_the_place_is_the_innermost_frame_of_the_script(stack: str, place: Place | None) -> None:
     assert place_in_stack(stack) == place
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        (None, (None, None)),
+        (Place(1, 1), (1, 1)),
+        (Place(1, 4), (1, 4)),
+        (Place(1, 5), (None, None)),
+        (Place(1, 0), (None, None)),
+        (Place(0, 1), (None, None)),
+        (Place(0, 0), (None, None)),
+        (Place(1, None), (1, None)),
+        (Place(2, 3), (2, 3)),
+        (Place(2, 4), (None, None)),
+        (Place(3, 1), (3, 1)),
+        (Place(4, 7), (3, None)),
+        (Place(5, 7), (3, None)),
+        (Place(6, 1), (None, None)),
+        (Place(999_999_999, 1), (None, None)),
+    ],
+)
+def test_no_place_is_outside_the_script(place: Place | None, expected: tuple[int | None, int | None]) -> None:
+    assert within(place, "abc\r\n\N{GRINNING FACE}\u2028") == expected
 
 
 @pytest.mark.parametrize(
@@ -98,6 +129,7 @@ def test_the_place_is_the_innermost_frame_of_the_script(stack: str, place: Place
         ("workflow.js:2: no marker", ("Error", "no marker", Place(2, None))),
         ("prelude.js:9: TypeError: x\nsrc\n^\n", ("TypeError", "x", None)),
         ("something else", ("Error", "something else", None)),
+        (f"workflow.js:{'9' * 5000}: x", ("Error", f"workflow.js:{'9' * 5000}: x", None)),
         ("", ("Error", "", None)),
     ],
 )
@@ -145,11 +177,11 @@ def test_candidates_keep_the_order_of_the_text() -> None:
     assert candidates(script) == ["b", "a", "été"]
 
 
-@pytest.mark.parametrize("name", ["a1", "$", "_é", "state_1$"])
+@pytest.mark.parametrize("name", ["a1", "$", "_é", "state_1$", "$2", "名前", "a\u0301"])
 def test_identifiers(name: str) -> None:
     assert is_identifier(name)
 
 
-@pytest.mark.parametrize("name", ["1a", "a b", "if", "", "a;b", "a.b"])
+@pytest.mark.parametrize("name", ["1a", "a b", "if", "", "a;b", "a.b", "m²", "²", "①", "a\n", "\ud800"])
 def test_no_identifiers(name: str) -> None:
     assert not is_identifier(name)

@@ -14,10 +14,13 @@ from workflow_operator.javascript.worker.wire import PRELUDE_NAME, SCRIPT_NAME
 
 CUT_MARK = " ... [line cut]"
 
-_FRAME = re.compile(rf"^\s+at (?:.*\()?{re.escape(SCRIPT_NAME)}:(\d+):(\d+)\)?$", re.MULTILINE)
+# A script can write any stack: a number of thousands of digits is no int for Python.
+_FRAME = re.compile(rf"^\s+at (?:.*\()?{re.escape(SCRIPT_NAME)}:([0-9]{{1,9}}):([0-9]{{1,9}})\)?$", re.MULTILINE)
 # A script that does not parse has no name yet, so any is taken.
-_REPORT = re.compile(r"(?P<file>[^:\n]*):(?P<line>\d+): (?P<rest>.*)", re.DOTALL)
+_REPORT = re.compile(r"(?P<file>[^:\n]*):(?P<line>[0-9]{1,9}): (?P<rest>.*)", re.DOTALL)
 _NAME = re.compile(r"(?:Uncaught )?(?P<name>[A-Za-z_$][\w$]*): (?P<message>.*)", re.DOTALL)
+_LINE_END = re.compile(r"\r\n|[\n\r\u2028\u2029]")
+_LINES_ADDED = 2  # by the sandbox, behind the script
 _KINDS: dict[str, type[errors.ScriptError]] = {
     kind.__name__: kind
     for kind in (errors.MemoryLimit, errors.PayloadTooLarge, errors.Deadlock, errors.NotSerializable)
@@ -59,8 +62,8 @@ def parse(body: bytes, job: Job) -> HostCall | LogLine | Returned | errors.Scrip
         raise Malformed(f"no JSON: {error}") from None
     match message:
         case {"kind": "call", "name": str(name), "stack": str(stack), "arguments": dict(arguments)}:
-            place = place_in_stack(stack)
-            return HostCall(name, arguments, place.line if place else None)
+            line, _ = within(place_in_stack(stack), job.script)
+            return HostCall(name, arguments, line)
         case {"kind": "log", "level": ("info" | "debug" | "warn" | "error") as level, "text": str(text)}:
             return LogLine(level, cut(text, job.limits.log_line_bytes))
         case {"kind": "returned", "output": output}:
@@ -86,11 +89,22 @@ def failure(message: dict[str, Any], script: str) -> errors.ScriptError:
 
 
 def within(place: Place | None, script: str) -> tuple[int | None, int | None]:
-    """Line and column in the script. Where it ends too early, V8 names a line behind it: that is its last one."""
-    if place is None:
+    """Line and column in the script; nothing for a place that it does not have, which only a forged stack names.
+
+    Where the script ends too early, V8 names a line behind it: that is its last one.
+    """
+    lines = _LINE_END.split(script)
+    if place is None or not 1 <= place.line <= len(lines) + _LINES_ADDED:
         return None, None
-    last = script.count("\n") + 1
-    return (last, None) if place.line > last else place
+    if place.line > len(lines):
+        return len(lines), None
+    if place.column is not None and not 1 <= place.column <= _utf16_length(lines[place.line - 1]) + 1:
+        return None, None
+    return place
+
+
+def _utf16_length(text: str) -> int:
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def from_report(report: str, script: str) -> tuple[str, str, Place | None]:
@@ -102,7 +116,7 @@ def from_report(report: str, script: str) -> tuple[str, str, Place | None]:
     if match is None:
         return "Error", report.strip(), None
     line = int(match["line"])
-    head, column = _before_marker(match["rest"], script.split("\n")[line - 1 : line])
+    head, column = _before_marker(match["rest"], _LINE_END.split(script)[line - 1 : line])
     named = _NAME.fullmatch(head)
     name, text = (named["name"], named["message"]) if named else ("Error", head)
     place = None if match["file"] == PRELUDE_NAME else Place(line, column)
