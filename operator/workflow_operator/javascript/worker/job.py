@@ -10,7 +10,6 @@ from typing import Any
 from workflow_operator.javascript.worker.bridge import EngineError, Isolate, OutOfMemory
 from workflow_operator.javascript.worker.wire import SCRIPT_NAME
 
-_IDENTIFIER = re.compile(r"[^\W\d][\w$]*|[$][\w$]*")
 _DECLARATION = re.compile(
     r"\bfunction(?:\s*\*\s*|\s+)(?P<declared>[\w$]+)"
     r"|\b(?:const|let|var)\s+(?P<assigned>[\w$]+)\s*="
@@ -34,7 +33,7 @@ def candidates(script: str) -> list[str]:
 
 
 def is_identifier(name: str) -> bool:
-    return _IDENTIFIER.fullmatch(name) is not None and name not in _RESERVED
+    return name.replace("$", "_").isidentifier() and name not in _RESERVED
 
 
 def run(isolate: Isolate, job: Mapping[str, Any]) -> str:
