@@ -58,6 +58,17 @@ def test_a_config_map_in_the_same_file_gives_the_script(tmp_path: Path, order: s
             HEAD + "metadata: {name: n, namespace: other}\n" + FROM + "---\n" + CONFIG_MAP,
             "ConfigMap other/scripts, which is not in this file",
         ),
+        ("run.yaml", HEAD + "spec: {script: x, input: " + "1" * 5000 + "}\n", "not YAML"),
+        ("run.yaml", HEAD + "spec: {script: x, input: 2020-13-45}\n", "not YAML"),
+        ("run.yaml", HEAD + "spec: {script: x, input: " + "[" * 3000 + "]" * 3000 + "}\n", "nested too deeply"),
+        ("run.yaml", HEAD + "metadata: [1]\nspec: {script: x}\n", "metadata: expected a mapping, got [1]"),
+        ("run.yaml", HEAD + "metadata: n\nspec: {script: x}\n", "metadata: expected a mapping, got 'n'"),
+        ("run.yaml", HEAD + FROM + "---\nkind: ConfigMap\nmetadata: [1]\n", "metadata: expected a mapping, got [1]"),
+        (
+            "run.yaml",
+            HEAD + FROM + "---\nkind: ConfigMap\nmetadata: {name: scripts}\ndata: [1]\n",
+            "data: expected a mapping, got [1]",
+        ),
         ("flow.ts", "const x: number = 1", "TypeScript is not available in this version"),
     ],
 )

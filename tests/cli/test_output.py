@@ -20,6 +20,7 @@ KEY = new_key()
 CALL = CallRecord(index="0.1", name="transition", digest="d")
 ERROR = ErrorInfo(name="E", message="m")
 PLACED = ErrorInfo(name="E", message="m", line=2, column=3)
+LINE_ONLY = ErrorInfo(name="E", message="m", line=2)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,7 @@ PLACED = ErrorInfo(name="E", message="m", line=2, column=3)
         (event(KEY, EventType.OUTPUT, output="x" * 200), '"' + "x" * 78 + "…"),
         (event(KEY, EventType.FAILED, error=ERROR), "E: m"),
         (event(KEY, EventType.FAILED, error=PLACED), "E: m (line 2, column 3)"),
+        (event(KEY, EventType.FAILED, error=LINE_ONLY), "E: m (line 2)"),
         (event(KEY, EventType.CANCELLED, reason="deleted"), "deleted"),
     ],
 )

@@ -35,15 +35,18 @@ def load(path: Path) -> LocalRun:
 def _manifest(path: Path, text: str) -> LocalRun:
     try:
         documents = [document for document in yaml.safe_load_all(text) if document is not None]
-    except yaml.YAMLError as error:
+    # Numbers and dates that Python cannot hold leave the parser as a plain ValueError.
+    except (yaml.YAMLError, ValueError) as error:
         raise InvalidInput(f"{path}: not YAML: {error}") from error
+    except RecursionError as error:
+        raise InvalidInput(f"{path}: nested too deeply") from error
     runs = [each for each in documents if isinstance(each, dict) and each.get("kind") == KIND]
     if len(runs) != 1 or runs[0].get("apiVersion") != API_VERSION:
         raise InvalidInput(
             f"{path}: expected exactly one {KIND} of {API_VERSION}, or a script whose name ends in .js; found "
             f"{len(runs)} {KIND}s among {len(documents)} documents"
         )
-    metadata = runs[0].get("metadata") or {}
+    metadata = _mapping(path, runs[0], "metadata")
     try:
         spec = RunSpec.model_validate(runs[0].get("spec") or {})
     except ValidationError as error:
@@ -61,12 +64,19 @@ def _from_config_map(path: Path, documents: list[object], namespace: str, spec: 
     ref = spec.script_from.config_map_key_ref
     for each in documents:
         if isinstance(each, dict) and each.get("kind") == "ConfigMap":
-            metadata = each.get("metadata") or {}
+            metadata = _mapping(path, each, "metadata")
             if (metadata.get("name"), metadata.get("namespace") or "default") == (ref.name, namespace):
-                script = (each.get("data") or {}).get(ref.key)
+                script = _mapping(path, each, "data").get(ref.key)
                 if isinstance(script, str):
                     return script
     raise InvalidInput(
         f"{path}: spec.scriptFrom names key {ref.key!r} of ConfigMap {namespace}/{ref.name}, which is not in this "
         "file; local mode reads no cluster"
     )
+
+
+def _mapping(path: Path, document: dict[object, object], key: str) -> dict[object, object]:
+    found = document.get(key) or {}
+    if not isinstance(found, dict):
+        raise InvalidInput(f"{path}: {document.get('kind')}: {key}: expected a mapping, got {found!r}")
+    return found

@@ -77,8 +77,9 @@ def _clock(time: datetime | None) -> str:
 def _error(event: InstanceEvent) -> str:
     if event.error is None:
         return ""
-    place = "" if event.error.line is None else f" (line {event.error.line}, column {event.error.column})"
-    return f"{event.error.name}: {event.error.message}{place}"
+    known = {"line": event.error.line, "column": event.error.column}
+    place = ", ".join(f"{what} {number}" for what, number in known.items() if number is not None)
+    return f"{event.error.name}: {event.error.message}" + (f" ({place})" if place else "")
 
 
 def _short(value: Any) -> str:
