@@ -249,3 +249,17 @@ async def test_a_first_delivery_twice_ends_in_one_record_of_each_call() -> None:
     assert (await world.types(), delivery.fate) == ([T.STARTED, T.TRANSITION], [])
     await world.drive_to_the_end()
     check(await world.history())
+
+
+async def test_an_executor_whose_history_is_gone_stops() -> None:
+    def script(_: Any) -> Any:
+        yield transition("next")
+        world.bus.lose_everything()
+        yield transition("last")
+
+    world = World(script)
+    await world.start()
+    delivery = HandDelivery()
+    await world.drive_once(delivery=delivery)
+    assert delivery.fate == []
+    assert await world.history() == []

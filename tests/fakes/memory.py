@@ -59,6 +59,11 @@ class MemoryDataBus:
         ]
         return [event.slim() for event in events] if slim else events
 
+    def lose_everything(self) -> None:
+        """As a server that comes back with an empty store."""
+        self._events.clear()
+        self._statuses.clear()
+
     async def query_instance_status(
         self, namespace: str | None = None, instance_id: UUID | None = None
     ) -> list[InstanceStatus]:

@@ -83,6 +83,20 @@ def test_an_error_shows_its_place() -> None:
     assert desired.error.model_dump() == error.model_dump()
 
 
+@pytest.mark.parametrize(
+    ("line", "column", "words"),
+    [(3, None, "E: m (line 3)"), (None, None, "E: m"), (0, 10**30, None)],
+)
+def test_a_place_is_told_as_far_as_it_is_known(line: int | None, column: int | None, words: str | None) -> None:
+    error = ErrorInfo(name="E", message="m", line=line, column=column)
+    desired = desired_status(run(), instance(status=StatusValue.FAILED, ended_at=NOW, error=error), None, NOW)
+    assert desired.error is not None
+    if words is not None:
+        assert desired.conditions[0].message == words
+    else:
+        assert (desired.error.line, desired.error.column) == (None, None), "the API server refuses such a place"
+
+
 def test_all_that_the_instance_tells_is_mirrored() -> None:
     found = instance(
         status=StatusValue.COMPLETE, ended_at=NOW, steps=4, memory={"a": None}, output=[1, None], executor=EXECUTOR

@@ -11,9 +11,10 @@ import pytest
 from tests.fakes.clock import settle
 from tests.fakes.cluster import SCRIPT, MemoryCluster
 from tests.fakes.memory import MemoryDataBus
+from tests.fakes.records import event
 from tests.fakes.records import status as instance_status
 from workflow_operator.history import ExecutorRef, InstanceKey, InstanceStatus, Origin, StatusValue
-from workflow_operator.history.errors import InvalidInput
+from workflow_operator.history.errors import InvalidInput, NotSerializable, PayloadTooLarge
 from workflow_operator.reconcile import OrphanSweeper, Reconciler
 
 UID = UUID("11111111-2222-4333-8444-555555555555")
@@ -21,6 +22,13 @@ OTHER = UUID("99999999-2222-4333-8444-555555555555")
 KEY = InstanceKey("default", UID)
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 EXECUTOR = ExecutorRef(id="replica", epoch=0)
+
+
+def nested(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
 
 
 class RecordingRunner:
@@ -245,6 +253,71 @@ async def test_what_the_engine_refuses_is_told(world: World) -> None:
     world.runner.refusal = InvalidInput("the input is too large")
     await world.see()
     assert [c["message"] for c in world.cluster.writes[0]["conditions"]] == ["the input is too large"]
+
+
+def stalled(status: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(each["reason"], each["message"]) for each in status["conditions"] if each["type"] == "Stalled"]
+
+
+@pytest.mark.parametrize("refusal", [PayloadTooLarge("1 MiB at most"), NotSerializable("too deep")])
+async def test_what_no_history_can_hold_is_told(world: World, refusal: Exception) -> None:
+    world.runner.refusal = refusal
+    await world.see()
+    assert stalled(world.cluster.writes[0]) == [("InvalidInput", str(refusal))]
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"script": SCRIPT, "input": nested(101)}, "nested deeper than 100 levels"),
+        ({"script": SCRIPT, "input": nested(20_000)}, "nested deeper than 100 levels"),
+        ({"script": ["of a later release"]}, "Input should be a valid string"),
+    ],
+)
+async def test_a_spec_that_cannot_be_read_is_told_and_not_run(world: World, spec: dict[str, Any], words: str) -> None:
+    run = world.cluster.create("run", UID)
+    run["spec"] = spec
+    world.reconciler.object_changed(run)
+    await world.reconciler.reconcile(KEY)
+    [(reason, message)] = stalled(world.cluster.writes[0])
+    assert (reason, words in message) == ("InvalidSpec", True)
+    assert world.runner.executed == []
+
+
+async def test_the_deepest_input_that_a_history_holds_is_run(world: World) -> None:
+    await world.see(script=SCRIPT, input=nested(98))
+    assert len(world.runner.executed) == 1
+
+
+async def test_a_run_whose_history_is_gone_is_told_of_and_not_run_again(world: World) -> None:
+    await world.see()
+    world.now = NOW + timedelta(seconds=1)
+    await world.project(5, executor=EXECUTOR, steps=3)
+    world.now = NOW + timedelta(seconds=9)
+    await world.reconciler.reconcile(KEY)
+    started = len(world.runner.executed)
+    world.reconciler.transport_changed()
+    await world.reconciler.reconcile(KEY)
+    first, second = world.cluster.writes
+    assert [reason for reason, _ in stalled(second)] == ["HistoryLost"]
+    assert {name: second[name] for name in first if name != "conditions"} == {
+        name: first[name] for name in first if name != "conditions"
+    }
+    assert len(world.runner.executed) == started
+
+
+async def test_a_run_whose_status_alone_is_gone_is_waited_for(world: World) -> None:
+    await world.see()
+    world.now = NOW + timedelta(seconds=1)
+    await world.project(5, executor=EXECUTOR)
+    world.now = NOW + timedelta(seconds=9)
+    await world.reconciler.reconcile(KEY)
+    await world.bus.push_instance_event(event(KEY), 0)
+    world.reconciler.transport_changed()
+    world.now = NOW + timedelta(seconds=60)
+    await world.reconciler.reconcile(KEY)
+    assert [stalled(each) for each in world.cluster.writes] == [[] for _ in world.cluster.writes]
+    assert len(world.runner.executed) == 1
 
 
 async def test_an_older_sighting_does_not_undo_a_newer_one(world: World) -> None:

@@ -52,6 +52,11 @@ async def run_operator(settings: Settings, names: RunNames) -> None:
         watcher = StatusWatcher(transport.connection)
         members.on_change(reconciler.shares_changed)
         members.on_change(orphans.shares_changed)
+
+        async def transport_changed() -> None:
+            reconciler.transport_changed()
+
+        transport.connection.on_reconnect(transport_changed)
         watching = threading.Event()
 
         async def api_server() -> str | None:

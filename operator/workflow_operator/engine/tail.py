@@ -68,7 +68,10 @@ class Tail:
                 try:
                     stored = await self._bus.push_instance_event(event, expected=self.sequence)
                 except Conflict:
+                    known = self.sequence
                     await self.look()
+                    if self.sequence == known and not await self._bus.query_history(self._key):
+                        raise Overtaken(f"instance {self._key}: its history is gone") from None
                     continue
                 self.sequence = stored.sequence
                 return stored

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 import threading
-from collections.abc import Callable, Collection, MutableMapping
+from collections.abc import Callable, Collection, Coroutine, MutableMapping
 from typing import Any, Protocol
 
 import kopf
@@ -14,6 +15,11 @@ import kopf
 from workflow_operator.resources.run import GROUP, PLURAL, VERSION
 
 logger = logging.getLogger(__name__)
+
+# Go refuses JSON nested deeper than 10,000 levels, Python's parser deeper than the recursion limit: any user could end
+# the watch of everybody's runs with an object between the two.
+_RECURSION_LIMIT = 25_000
+_STACK_BYTES = 128 * 1024 * 1024
 
 # Together about ten minutes: what outlasts them ends the process, and Kubernetes starts it again.
 _API_ERROR_BACKOFFS_SECONDS = (0.5, 1, 2, 3, 5, 8, 13, *(20 for _ in range(28)))
@@ -47,9 +53,9 @@ async def watch_runs(sink: ObjectSink, *, ready: threading.Event, namespaces: Co
     def see(kind: str | None, run: dict[str, Any]) -> None:
         loop.call_soon_threadsafe(_hand_over, sink, kind, run)
 
-    def watch() -> None:
-        asyncio.run(
-            kopf.operator(
+    async def watch() -> None:
+        try:
+            await kopf.operator(
                 registry=_registry(see),
                 settings=_settings(),
                 clusterwide=not namespaces,
@@ -57,14 +63,49 @@ async def watch_runs(sink: ObjectSink, *, ready: threading.Event, namespaces: Co
                 ready_flag=ready,
                 stop_flag=stop,
             )
-        )
+        finally:
+            # kopf waits for the flags in threads, which the end of its loop would wait for in turn.
+            stop.set()
+            ready.set()
+        if not stopping:
+            raise RuntimeError("the watch of WorkflowRuns has failed; the log says why")
 
-    thread = asyncio.create_task(asyncio.to_thread(watch))
+    stopping = False
+    thread = _in_thread(watch)
     try:
         await asyncio.shield(thread)
     finally:
+        stopping = True
         stop.set()
         await asyncio.wait({thread})
+
+
+def _in_thread(work: Callable[[], Coroutine[None, None, None]]) -> asyncio.Future[None]:
+    """Run a coroutine in a new thread with a loop and, for objects as deep as the API server takes, a large stack."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def end(error: BaseException | None) -> None:
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
+
+    def run() -> None:
+        try:
+            asyncio.run(work())
+        except Exception as error:
+            loop.call_soon_threadsafe(end, error)
+        else:
+            loop.call_soon_threadsafe(end, None)
+
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))
+    before = threading.stack_size(_STACK_BYTES)
+    try:
+        threading.Thread(target=run, name="kopf", daemon=True).start()
+    finally:
+        threading.stack_size(before)
+    return done
 
 
 def _hand_over(sink: ObjectSink, kind: str | None, run: dict[str, Any]) -> None:

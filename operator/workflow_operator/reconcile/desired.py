@@ -29,6 +29,7 @@ _PHASES = {
     StatusValue.FAILED: Phase.FAILED,
     StatusValue.CANCELLED: Phase.CANCELLED,
 }
+_MAX_INT32 = 2**31 - 1
 _REASON = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
 
 
@@ -41,6 +42,14 @@ class Problem:
     stalled: bool = False
 
 
+HISTORY_LOST = Problem(
+    "HistoryLost",
+    "the run had started, but NATS holds no history of it. It is not run again: restore the stream HISTORY from a "
+    "backup, or create a new run",
+    stalled=True,
+)
+
+
 def desired_status(
     run: WorkflowRun, instance: InstanceStatus | None, problem: Problem | None, now: datetime
 ) -> RunStatus:
@@ -49,7 +58,7 @@ def desired_status(
     Args:
         run: the object.
         instance: the status of its instance; None before it started.
-        problem: why it could not be started; only looked at without an instance.
+        problem: what hinders it; only looked at without an instance.
         now: for conditions that change.
     """
     generation = run.metadata.generation
@@ -65,11 +74,11 @@ def desired_status(
         )
         for kind, reason, message in wanted
     ]
-    status = RunStatus(
-        observed_generation=generation,
-        phase=Phase.PENDING,
-        conditions=set_conditions(run.status.conditions, conditions),
-    )
+    settled = set_conditions(run.status.conditions, conditions)
+    if instance is None and run.status.instance_id is not None:
+        # What was shown stays: the API server holds it to be final, and nobody knows better.
+        return run.status.model_copy(update={"conditions": settled})
+    status = RunStatus(observed_generation=generation, phase=Phase.PENDING, conditions=settled)
     return status if instance is None else status.model_copy(update=_mirrored(instance))
 
 
@@ -111,7 +120,8 @@ def _mirrored(instance: InstanceStatus) -> dict[str, object]:
         "steps": instance.steps,
         "memory": bounded(instance.memory, str(instance.key)),
         "output": bounded(instance.output, str(instance.key)),
-        "error": error and RunError(name=error.name, message=error.message, line=error.line, column=error.column),
+        "error": error
+        and RunError(name=error.name, message=error.message, line=_place(error.line), column=_place(error.column)),
         "history_sequence": instance.history_sequence,
     }
 
@@ -158,8 +168,14 @@ def _failure(instance: InstanceStatus) -> tuple[str, str]:
     error = instance.error
     if error is None:
         return "Failed", "the script failed"
-    place = "" if error.line is None else f" (line {error.line}, column {error.column})"
+    places = (f"{what} {where}" for what, where in (("line", error.line), ("column", error.column)) if where)
+    place = f" ({', '.join(found)})" if (found := list(places)) else ""
     return error.name if _REASON.fullmatch(error.name) else "Thrown", f"{error.name}: {error.message}{place}"
+
+
+def _place(number: int | None) -> int | None:
+    """A line or column that the schema takes; a history can hold any."""
+    return number if number is not None and 1 <= number <= _MAX_INT32 else None
 
 
 def _steps(instance: InstanceStatus) -> str:

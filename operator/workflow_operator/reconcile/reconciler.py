@@ -9,8 +9,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from workflow_operator.history import DataBus, InstanceKey, InstanceStatus, Origin
-from workflow_operator.history.errors import Conflict, InvalidInput, NotFound, Retryable, Unavailable
-from workflow_operator.reconcile.desired import Problem, desired_status, slim
+from workflow_operator.history.errors import Conflict, InvalidInput, NotFound, Retryable, ScriptError, Unavailable
+from workflow_operator.reconcile.desired import HISTORY_LOST, Problem, desired_status, slim
 from workflow_operator.reconcile.ports import Cluster, JsonObject, Runner, Shares
 from workflow_operator.reconcile.queue import KeyQueue
 from workflow_operator.reconcile.script import find_script
@@ -76,6 +76,11 @@ class Reconciler:
             self._latest[key] = slim(instance)
             self._queue.add(key)
 
+    def transport_changed(self) -> None:
+        """NATS was away, and may have come back with less than it had: believe nothing that was read before."""
+        self._latest.clear()
+        self.shares_changed()
+
     def shares_changed(self) -> None:
         """This replica may have gained runs: look at all of them."""
         for key in self._store:
@@ -120,7 +125,7 @@ class Reconciler:
 
     async def _mirror(self, key: InstanceKey, run: WorkflowRun) -> None:
         instance = await self._instance(key)
-        problem = None if instance is not None else await self._start(key, run)
+        problem = None if instance is not None else await self._begin(key, run)
         now = self._now()
         desired = desired_status(run, instance, problem, now)
         seen = self._seen[key] = seen_now(self._seen.get(key), desired.phase, now)
@@ -136,9 +141,20 @@ class Reconciler:
     async def _instance(self, key: InstanceKey) -> InstanceStatus | None:
         return self._latest.get(key) or (await self._bus.query_statuses([key])).get(key)
 
+    async def _begin(self, key: InstanceKey, run: WorkflowRun) -> Problem | None:
+        """There is no status of the instance: start it, and look again soon."""
+        self._queue.add_after(key, _START_CHECK_SECONDS)
+        fault = self._store.unreadable(key)
+        if fault is not None:
+            return Problem("InvalidSpec", fault, stalled=True)
+        if run.status.instance_id is None:
+            return await self._start(key, run)
+        if await self._bus.query_history(key):
+            return None
+        return HISTORY_LOST
+
     async def _start(self, key: InstanceKey, run: WorkflowRun) -> Problem | None:
         """Start the instance, again if need be: that is idempotent, and its status may be on its way."""
-        self._queue.add_after(key, _START_CHECK_SECONDS)
         script = await find_script(self._cluster, run)
         if isinstance(script, Problem):
             return script
@@ -153,7 +169,7 @@ class Reconciler:
                 instance_id=key.instance_id,
                 origin=Origin(cluster=self._cluster_id, name=metadata.name, generation=metadata.generation),
             )
-        except InvalidInput as error:
+        except (InvalidInput, ScriptError) as error:
             return Problem("InvalidInput", str(error), stalled=True)
         return None
 

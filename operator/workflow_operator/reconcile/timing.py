@@ -43,8 +43,6 @@ def write_at(current: RunStatus, desired: RunStatus, seen: Seen) -> datetime | N
 
 
 def _hindered(status: RunStatus) -> frozenset[str]:
-    """The reasons that keep a run from starting."""
-    if status.instance_id is not None:
-        return frozenset()
-    kinds = (ConditionType.RECONCILING, ConditionType.STALLED)
+    """The reasons that keep a run from starting, or from going on."""
+    kinds = {ConditionType.STALLED} | ({ConditionType.RECONCILING} if status.instance_id is None else set())
     return frozenset(c.reason for c in status.conditions if c.type in kinds and c.reason != "Starting")

@@ -1,0 +1,81 @@
+"""The thread that kopf runs in ends with it, and takes the operator with it."""
+
+import asyncio
+import threading
+from typing import Any
+
+import kopf
+import pytest
+
+from tests.fakes.polling import eventually
+from workflow_operator.handlers import watch_runs
+
+
+class Sink:
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def object_changed(self, run: dict[str, Any]) -> None:
+        self.seen.append(f"changed {run['name']}")
+
+    def object_deleted(self, run: dict[str, Any]) -> None:
+        self.seen.append(f"deleted {run['name']}")
+
+
+async def waits_for_its_flags(*, stop_flag: threading.Event, **_: Any) -> None:
+    """As kopf does: in a thread of the loop's executor, which the end of the loop waits for."""
+    await asyncio.get_running_loop().run_in_executor(None, stop_flag.wait)
+
+
+async def test_a_watch_that_fails_is_raised_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*, stop_flag: threading.Event, **_: Any) -> None:
+        asyncio.get_running_loop().run_in_executor(None, stop_flag.wait)
+        raise RecursionError("too deep")
+
+    monkeypatch.setattr(kopf, "operator", fail)
+    with pytest.raises(RecursionError, match="too deep"):
+        await asyncio.wait_for(watch_runs(Sink(), ready=threading.Event()), 10)
+
+
+async def test_a_watch_that_ends_by_itself_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def end(**_: Any) -> None:
+        return
+
+    monkeypatch.setattr(kopf, "operator", end)
+    with pytest.raises(RuntimeError, match="the watch of WorkflowRuns has failed"):
+        await asyncio.wait_for(watch_runs(Sink(), ready=threading.Event()), 10)
+
+
+async def test_a_watch_ends_when_it_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kopf, "operator", waits_for_its_flags)
+    watching = asyncio.create_task(watch_runs(Sink(), ready=threading.Event()))
+    await asyncio.sleep(0)
+    watching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(watching, 10)
+
+
+async def test_what_is_seen_is_handed_over_in_the_callers_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def see(*, registry: kopf.OperatorRegistry, stop_flag: threading.Event, **_: Any) -> None:
+        (handler,) = registry._watching.get_all_handlers()
+        for kind, name in ((None, "a"), ("MODIFIED", "b"), ("DELETED", "c")):
+            await handler.fn(event={"type": kind, "object": {"name": name}})  # type: ignore[call-arg]
+        await waits_for_its_flags(stop_flag=stop_flag)
+
+    monkeypatch.setattr(kopf, "operator", see)
+    sink = Sink()
+    seen_in = set()
+    changed = sink.object_changed
+
+    def noting(run: dict[str, Any]) -> None:
+        seen_in.add(threading.current_thread())
+        changed(run)
+
+    monkeypatch.setattr(sink, "object_changed", noting)
+    watching = asyncio.create_task(watch_runs(sink, ready=threading.Event()))
+    await eventually(lambda: len(sink.seen) == 3)
+    watching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watching
+    assert sink.seen == ["changed a", "changed b", "deleted c"]
+    assert seen_in == {threading.main_thread()}
