@@ -13,7 +13,9 @@ import pytest
 from tests.fakes.events import KEY, at
 from tests.fakes.sandbox import FakeSandboxes, ScriptBody, does, finish, log, raises, returns, sleep, transition
 from tests.fakes.world import HandDelivery, Wire, World, check, driven, when
+from workflow_operator.engine import EngineLimits
 from workflow_operator.engine.drive import drive
+from workflow_operator.engine.script import parks
 from workflow_operator.history import EventType, InstanceEvent
 from workflow_operator.history.errors import (
     EngineCrash,
@@ -305,3 +307,14 @@ async def test_a_changed_large_payload_is_seen() -> None:
     last = (await world.history())[-1]
     assert last.error is not None
     assert last.error.name == "NonDeterminism"
+
+
+# --- how long it may keep others waiting ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("remaining", "held", "parked"),
+    [(5.0, 0.0, False), (5.1, 0.0, True), (0.1, 30.0, False), (0.1, 30.1, True), (0.0, 31.0, False)],
+)
+def test_which_sleep_gives_up_the_slot(remaining: float, held: float, parked: bool) -> None:
+    assert parks(remaining, held, EngineLimits(park_after_seconds=5.0, slice_seconds=30.0)) is parked

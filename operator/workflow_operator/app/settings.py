@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     executor_slots: int = Field(16, ge=1, description="Runs that one replica executes at once.")
     reconcile_workers: int = Field(8, ge=1, description="Objects that one replica reconciles at once.")
     park_after_seconds: float = Field(5.0, description="A sleep longer than this gives up its sandbox.")
+    slice_seconds: float = Field(30.0, description="Seconds in a slot after which a run is parked at its next sleep.")
     crash_limit: int = Field(5, ge=1, description="Executors that a run may kill in a row before it is failed.")
 
     history_events: int = Field(51_200, ge=1, description="Events of one run after which it is failed.")
@@ -76,6 +77,7 @@ class Settings(BaseSettings):
         return EngineLimits(
             slots=self.executor_slots,
             park_after_seconds=self.park_after_seconds,
+            slice_seconds=self.slice_seconds,
             crash_limit=self.crash_limit,
             history_events=self.history_events,
             history_bytes=self.history_bytes,

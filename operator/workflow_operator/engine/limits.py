@@ -17,6 +17,8 @@ class EngineLimits:
             request by someone else. Well below the queue's redelivery time.
         park_after_seconds: a sleep longer than this gives up its sandbox; a shorter one costs less when waited for
             than a replay.
+        slice_seconds: after this long in its slot, a run is parked at its next sleep however short: runs that sleep
+            little and often must not keep the others waiting.
         crash_limit: claims in a row without a new event after which a run is failed.
         history_events: events of one run after which it is failed. The same as Temporal's, which found it to be where
             replays become too slow.
@@ -28,6 +30,7 @@ class EngineLimits:
     slots: int = 16
     heartbeat_seconds: float = 2.0
     park_after_seconds: float = 5.0
+    slice_seconds: float = 30.0
     crash_limit: int = 5
     history_events: int = 51_200
     history_bytes: int = 50 * 1024 * 1024

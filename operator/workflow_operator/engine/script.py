@@ -78,6 +78,11 @@ _LONGEST_SLEEP_SECONDS = 100 * 365 * 24 * 3600
 Outcome: TypeAlias = Succeeded | Failed | Cancelled | Parked
 
 
+def parks(remaining_seconds: float, held_seconds: float, limits: EngineLimits) -> bool:
+    """Whether a sleep gives up the sandbox: a long one, or any one of a run that has held its slot for long."""
+    return remaining_seconds > (0.0 if held_seconds > limits.slice_seconds else limits.park_after_seconds)
+
+
 class Script:
     """Drives one script to its outcome. It may be cancelled whenever the tail's lock is free."""
 
@@ -90,6 +95,7 @@ class Script:
         self._size = sum(event.size for event in events)
         self._tail = tail
         self._clock = clock
+        self._begun = clock.now()
         self._limits = limits
         self._log = log
 
@@ -191,7 +197,7 @@ class Script:
             timer = found.event
         assert timer.fire_at is not None
         remaining = (timer.fire_at - self._clock.now()).total_seconds()
-        if remaining > self._limits.park_after_seconds:
+        if parks(remaining, (self._clock.now() - self._begun).total_seconds(), self._limits):
             waiting = await self._tail.append(EventType.WAITING, wake_at=timer.fire_at)
             return Parked(timer.fire_at, waiting.sequence)
         await self._clock.sleep(remaining)
