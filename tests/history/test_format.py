@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import JsonValue
 
 from tests.fakes.events import EPOCH, KEY, event
@@ -24,6 +27,7 @@ from workflow_operator.history import (
     storable,
     well_formed,
 )
+from workflow_operator.history import events as events_module
 from workflow_operator.history.errors import InvalidInput, NotSerializable, UnknownFormat
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -162,10 +166,70 @@ def test_whatever_is_storable_can_be_read_again() -> None:
     assert decode_event(encode_event(event(EventType.STARTED, input=deepest))).input == deepest
 
 
-@pytest.mark.parametrize("levels", [101, 198, 900])
+@pytest.mark.parametrize("levels", [101, 198, 900, 5000])
 def test_a_value_that_no_reader_could_follow_is_refused(levels: int) -> None:
     with pytest.raises(NotSerializable, match="deeper than 100 levels"):
         storable(nested(levels))
+
+
+@pytest.mark.parametrize("name", ["", "]", '"', "\\", '\\"', '"\\', "\ud800"], ids=ascii)
+def test_no_name_hides_how_deep_a_value_is(name: str) -> None:
+    value: JsonValue = {}
+    for _ in range(99):
+        value = {name: value}
+    assert outcome(storable, value) == outcome(storable_item_by_item, value) != "refused"
+    assert outcome(storable, {name: value}) == "refused"
+
+
+def storable_item_by_item(value: Any, levels: int = 100) -> Any:
+    """What ``storable`` has to do, said plainly."""
+    if isinstance(value, str):
+        return well_formed(value)
+    if isinstance(value, list | dict) and levels == 0:
+        raise NotSerializable("too deep")
+    if isinstance(value, list):
+        return [storable_item_by_item(item, levels - 1) for item in value]
+    if isinstance(value, dict):
+        return {well_formed(name): storable_item_by_item(item, levels - 1) for name, item in value.items()}
+    return value
+
+
+# What could be taken for a bracket, or for the end of a string; halves of pairs; pieces of escapes.
+TEXTS = st.text(st.sampled_from('[]{}"\\,:nu0\n\0é\u2028\U0001f600\ud83d\ude00'), max_size=6)
+JSON_VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def outcome(function: Callable[[Any], Any], value: Any) -> str:
+    try:
+        return repr(function(value))
+    except NotSerializable:
+        return "refused"
+
+
+@given(
+    value=JSON_VALUES, around=st.lists(TEXTS | st.none(), max_size=4), levels=st.integers(0, 3) | st.integers(92, 103)
+)
+def test_a_value_is_stored_as_if_item_by_item(value: Any, around: list[str | None], levels: int) -> None:
+    for level in range(levels):
+        name = around[level % len(around)] if around else None
+        value = [name, value] if name is None else {name: value, "[": []}
+    assert outcome(storable, value) == outcome(storable_item_by_item, value)
+
+
+@pytest.mark.parametrize("value", [[1, {"a": ["]", '"[', "\\", '\\"[' * 200, "[{" * 200]}], [nested(99)] * 300])
+def test_a_large_value_is_not_walked_item_by_item(value: JsonValue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(events_module, "_mended")
+    assert storable(value) is value
+
+
+@pytest.mark.parametrize("value", [EPOCH, [EPOCH], {"a": {1, 2}}, b"a", (1,)], ids=repr)
+def test_what_is_not_json_is_refused(value: Any) -> None:
+    with pytest.raises(NotSerializable, match="JSON has no form for"):
+        storable(value)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,13 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+from pydantic import JsonValue
+
 from workflow_operator.engine.clock import Clock
 from workflow_operator.history import FORMAT_VERSION, EventType, InstanceEvent, InstanceKey, storable
+
+# The fields that hold any JSON.
+_VALUES = frozenset(name for name, field in InstanceEvent.model_fields.items() if field.annotation == JsonValue)
 
 
 class EventWriter:
@@ -23,12 +28,13 @@ class EventWriter:
         self.new_id = new_id
 
     def event(self, key: InstanceKey, kind: EventType, **fields: Any) -> InstanceEvent:
-        """An event with these fields.
+        """An event with these fields. It holds the given values themselves: nobody may change them later.
 
         Raises:
             NotSerializable: a value cannot be stored.
         """
-        return InstanceEvent(
+        values = {name: storable(value) for name, value in fields.items() if name in _VALUES}
+        event = InstanceEvent(
             version=FORMAT_VERSION,
             event_id=self.new_id(),
             instance_id=key.instance_id,
@@ -38,5 +44,8 @@ class EventWriter:
             **{
                 name: storable(value) if isinstance(value, str | list | dict) else value
                 for name, value in fields.items()
+                if name not in _VALUES
             },
         )
+        # What is storable is valid: to have it validated once more takes longer than to encode it.
+        return event.model_copy(update=values)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from array import array
 from enum import StrEnum
+from itertools import accumulate
 from typing import Literal
 from uuid import UUID
 
@@ -172,12 +174,42 @@ def refuse_newer(data: bytes, what: str, types: set[str] | None = None) -> None:
         )
 
 
-def storable(value: JsonValue, levels: int = MAX_NESTING) -> JsonValue:
+def storable(value: JsonValue) -> JsonValue:
     """The value as a history can hold it: half of a surrogate pair has no UTF-8 form and becomes U+FFFD.
 
+    Where nothing has to be mended it is the given value itself, not a copy: nobody may change that later.
+
     Raises:
-        NotSerializable: nested deeper than readers can follow; once stored, it could never be read again.
+        NotSerializable: nested deeper than readers can follow, so that once stored, it could never be read again;
+            or not JSON at all.
     """
+    if isinstance(value, list | dict) and _storable_as_it_is(value):
+        return value
+    return _mended(value, MAX_NESTING)
+
+
+def _storable_as_it_is(value: JsonValue) -> bool:
+    # A script decides how large a value is, and every other one waits meanwhile: no step in Python for each item.
+    try:
+        data = json.dumps(value, ensure_ascii=False, check_circular=False).encode()
+    except (ValueError, TypeError, RecursionError):
+        return False
+    return _nesting(data) <= MAX_NESTING
+
+
+def _nesting(data: bytes) -> int:
+    """How many levels of arrays and objects this JSON has."""
+    outside_strings = data.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2]
+    brackets = b"".join(outside_strings).translate(_OPEN_OR_CLOSE, _NO_BRACKETS)
+    return max(accumulate(array("b", brackets)), default=0)
+
+
+# One level down and one up, as signed bytes.
+_OPEN_OR_CLOSE = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
+
+
+def _mended(value: JsonValue, levels: int) -> JsonValue:
     match value:
         case str():
             return well_formed(value)
@@ -187,11 +219,15 @@ def storable(value: JsonValue, levels: int = MAX_NESTING) -> JsonValue:
                 "pass a flatter one"
             )
         case list():
-            return [storable(item, levels - 1) for item in value]
+            return [_mended(item, levels - 1) for item in value]
         case dict():
-            return {well_formed(name): storable(item, levels - 1) for name, item in value.items()}
-        case _:
+            return {well_formed(name): _mended(item, levels - 1) for name, item in value.items()}
+        case None | bool() | int() | float():
             return value
+        case _:
+            raise NotSerializable(
+                f"a value holds a {type(value).__name__}, which JSON has no form for; pass plain JSON"
+            )
 
 
 def well_formed(text: str) -> str:
