@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import signal
@@ -99,14 +100,14 @@ def _overridden(run: LocalRun, input_json: str | None, entrypoint: str | None) -
         given = run.input if input_json is None else json.loads(input_json)
     except ValueError as error:
         raise click.UsageError(f"--input {input_json!r}: expected JSON: {error}") from error
+    except RecursionError as error:
+        raise click.UsageError("--input: nested too deeply") from error
     return LocalRun(run.namespace, run.name, run.script, entrypoint or run.entrypoint, given)
 
 
 async def _local(run: LocalRun, *, quiet: bool) -> InstanceStatus:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    _stop_on_signals(stop)
     instance_id = uuid.uuid4()
 
     def say(line: str) -> None:
@@ -122,6 +123,21 @@ async def _local(run: LocalRun, *, quiet: bool) -> InstanceStatus:
     if not quiet:
         say(f"instance {run.namespace}/{run.name} {instance_id}")
     return await run_locally(run, instance_id, on_event, on_line, stop)
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    """Have SIGINT and SIGTERM set ``stop``. A second one ends the process at once, even if the event loop hangs."""
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def handle() -> None:
+        stop.set()
+        for number in numbers:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in numbers:
+        loop.add_signal_handler(number, handle)
 
 
 async def _history(name: str) -> Sequence[InstanceEvent]:
@@ -173,6 +189,10 @@ def _serve(role: str, run: Callable[[Settings, RunNames], Coroutine[Any, Any, No
         raise click.UsageError(f"settings: {error}") from error
     names = configure_logs(settings.log_level, {"role": role, "replica": settings.identity})
     logger = logging.getLogger(__name__)
+    # What is loaded now stays: otherwise each large value has the collector walk through all modules again, which
+    # makes reading it four times as dear.
+    gc.collect()
+    gc.freeze()
     try:
         asyncio.run(run(settings, names))
     except roles.Stopped:
