@@ -12,9 +12,10 @@ from nats.aio.msg import Msg
 from tests.fakes.polling import eventually
 from tests.fakes.records import event, new_key, status
 from workflow_operator.history import EventType, InstanceEvent, InstanceKey
-from workflow_operator.history.errors import Conflict, Unavailable, UnknownFormat
+from workflow_operator.history.errors import Conflict, InvalidInput, Unavailable, UnknownFormat
 from workflow_operator.jetstream.bus import JetStreamDataBus
 from workflow_operator.jetstream.connection import Connection, ConnectionOptions
+from workflow_operator.jetstream.headers import HISTORY_SEQUENCE, PREVIOUS_SEQUENCE
 from workflow_operator.jetstream.server import EmbeddedServer
 
 pytestmark = pytest.mark.integration
@@ -171,6 +172,66 @@ async def test_tails_names_the_instances_whose_status_lags(bus: JetStreamDataBus
             await bus.push_instance_event(event(key, EventType.TRANSITION), started.sequence)
 
     assert {key async for key in bus.tails()} == {lagging, unfolded}
+
+
+async def test_tails_leaves_out_what_names_no_instance(
+    connection: Connection, bus: JetStreamDataBus, caplog: pytest.LogCaptureFixture
+) -> None:
+    await connection.request("instances.history.default.nonsense", b"{}")
+    await connection.request(f"instances.history.default.{str(new_key().instance_id).upper()}", b"{}")
+    await connection.request("instances.status.default.nonsense", b"{}")
+    unfolded = await bus.push_instance_event(event(new_key()), 0)
+
+    assert [key async for key in bus.tails()] == [unfolded.key]
+    assert "history sequence 1: left out: subject 'instances.history.default.nonsense'" in caplog.text
+
+
+BAD_HEADERS = [{HISTORY_SEQUENCE: "abc", PREVIOUS_SEQUENCE: "abc"}, {"Status": "abc"}, {"Status": "503"}]
+
+
+@pytest.mark.parametrize("headers", BAD_HEADERS, ids=str)
+async def test_tails_names_an_instance_with_a_bad_header(
+    connection: Connection, bus: JetStreamDataBus, headers: dict[str, str]
+) -> None:
+    bad = new_key()
+    for subject in (bad.status_subject, bad.history_subject):
+        await connection.request(subject, b"{}", headers=headers)
+    unfolded = await bus.push_instance_event(event(new_key()), 0)
+
+    assert [key async for key in bus.tails()] == [bad, unfolded.key]
+
+
+@pytest.mark.parametrize("headers", BAD_HEADERS, ids=str)
+async def test_a_bad_header_or_subject_hides_no_other_status(
+    connection: Connection, bus: JetStreamDataBus, headers: dict[str, str]
+) -> None:
+    for subject in (new_key().status_subject, "instances.status.default.nonsense"):
+        await connection.request(subject, headers=headers)
+    await bus.write_status(good := status(new_key()))
+
+    assert [each.key for each in await bus.query_instance_status()] == [good.key]
+
+
+async def test_an_event_with_a_bad_header_is_refused(connection: Connection, bus: JetStreamDataBus) -> None:
+    key = new_key()
+    await connection.request(key.history_subject, event(key).to_json(), headers={PREVIOUS_SEQUENCE: "abc"})
+
+    with pytest.raises(InvalidInput, match=rf"{key.instance_id}, history sequence 1: header {PREVIOUS_SEQUENCE}"):
+        await bus.query_history(key)
+
+
+@pytest.mark.parametrize("status_header", ["abc", "404", "503"])
+async def test_a_stored_message_is_none_of_the_server(
+    connection: Connection, bus: JetStreamDataBus, status_header: str
+) -> None:
+    key = new_key()
+    for subject in (key.history_subject, key.status_subject):
+        await connection.request(subject, headers={"Status": status_header})
+
+    with pytest.raises(InvalidInput):
+        await bus.query_history(key)
+    with pytest.raises(InvalidInput):
+        await bus.query_statuses([key])
 
 
 async def test_lists_more_statuses_than_one_batch(bus: JetStreamDataBus) -> None:

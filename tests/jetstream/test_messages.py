@@ -7,7 +7,7 @@ import pytest
 from workflow_operator.history.errors import InvalidInput
 from workflow_operator.jetstream.answers import Answer, read_answer
 from workflow_operator.jetstream.bus import event_id
-from workflow_operator.jetstream.headers import size
+from workflow_operator.jetstream.headers import PREVIOUS_SEQUENCE, read_sequence, size
 from workflow_operator.jetstream.projection import source_sequence
 from workflow_operator.jetstream.queue import due_pause
 from workflow_operator.jetstream.reads import parse_headers
@@ -36,6 +36,19 @@ def test_size_of_headers_is_that_on_the_wire() -> None:
 def test_parse_headers() -> None:
     assert parse_headers(b"NATS/1.0\r\nA: b:c\r\nEmpty:\r\n\r\n") == {"A": "b:c", "Empty": ""}
     assert parse_headers(b"") == {}
+    assert parse_headers(b"NATS/1.0\r\nA: \xff\r\nB: c\r\n\r\n") == {"A": "\ufffd", "B": "c"}
+
+
+def test_read_sequence() -> None:
+    assert read_sequence({}, PREVIOUS_SEQUENCE) == 0
+    assert read_sequence({PREVIOUS_SEQUENCE: "18446744073709551615"}, PREVIOUS_SEQUENCE) == 2**64 - 1
+
+
+@pytest.mark.parametrize("bad", ["", "abc", "-1", "1_0", "1.0", "\u0663", "9" * 5000])
+def test_read_sequence_refuses_what_is_none(bad: str) -> None:
+    with pytest.raises(InvalidInput, match=PREVIOUS_SEQUENCE) as refused:
+        read_sequence({PREVIOUS_SEQUENCE: bad}, PREVIOUS_SEQUENCE)
+    assert len(str(refused.value)) < 200
 
 
 @pytest.mark.parametrize(
@@ -61,6 +74,7 @@ def test_source_sequence() -> None:
         (b"3", None),
         (b"\xff", None),
         (b"", None),
+        (b"[" * 100_000, None),
     ],
 )
 def test_event_id_of_any_data(data: bytes, expected: str | None) -> None:

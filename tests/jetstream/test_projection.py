@@ -9,11 +9,13 @@ import pytest
 from tests.fakes.polling import eventually
 from tests.fakes.records import event, new_key
 from workflow_operator.history import EventType, InstanceEvent, InstanceKey
-from workflow_operator.history.errors import Unavailable, UnknownFormat
+from workflow_operator.history.errors import InvalidInput, Unavailable, UnknownFormat
 from workflow_operator.jetstream.bus import JetStreamDataBus
 from workflow_operator.jetstream.connection import Connection
+from workflow_operator.jetstream.headers import PREVIOUS_SEQUENCE
 from workflow_operator.jetstream.projection import ProjectedEvent, ProjectionFeed
 from workflow_operator.jetstream.server import EmbeddedServer
+from workflow_operator.jetstream.topology import PROJECTION
 
 pytestmark = pytest.mark.integration
 
@@ -97,6 +99,49 @@ async def test_an_event_that_cannot_be_read_comes_with_its_error(connection: Con
     (taken,) = await drain(ProjectionFeed(connection), {1})
 
     assert (taken.key, taken.event, type(taken.error)) == (key, None, UnknownFormat)
+
+
+@pytest.mark.parametrize(
+    ("headers", "empty"),
+    [
+        ({PREVIOUS_SEQUENCE: "abc"}, False),
+        # A message of the server itself has a status, and no data.
+        ({"Status": "abc"}, True),
+        ({"Status": "503"}, True),
+        ({"Status": "404"}, True),
+    ],
+    ids=str,
+)
+async def test_an_event_with_a_bad_header_comes_with_its_error(
+    connection: Connection, headers: dict[str, str], empty: bool
+) -> None:
+    key = new_key()
+    await connection.request(key.history_subject, b"" if empty else event(key).to_json(), headers=headers)
+    await connection.request(key.history_subject, event(key).to_json())
+
+    bad, good = await drain(ProjectionFeed(connection), {1, 2})
+
+    assert (bad.key, bad.event, type(bad.error)) == (key, None, InvalidInput)
+    assert good.event is not None
+
+
+async def test_events_of_no_instance_are_removed_and_hold_up_no_other(
+    connection: Connection, bus: JetStreamDataBus, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Enough that every partition has some of both.
+    for number in range(60):
+        await connection.request(f"instances.history.default.nonsense-{number}", b"{}")
+        await connection.request(new_key().history_subject.upper().replace("INSTANCES.HISTORY", "instances.history"))
+    good = await append(bus, 60)
+
+    assert {each.sequence for each in await drain(ProjectionFeed(connection), good)} == good
+
+    async def nothing_left() -> bool:
+        info = await connection.api(f"STREAM.INFO.{PROJECTION}", {})
+        return bool(info["state"]["messages"] == 0)
+
+    await eventually(nothing_left)
+    assert "default.nonsense-0, HISTORY 1: removed" in caplog.text
 
 
 @pytest.mark.parametrize("empty", [True, False], ids=["all folded", "some left"])

@@ -122,6 +122,16 @@ async def test_a_message_that_names_no_instance_is_removed(connection: Connectio
     await eventually(lambda: messages_left(connection, 1))
 
 
+@pytest.mark.parametrize("status_header", ["abc", "404", "503"])
+async def test_a_message_with_a_status_is_an_instance_like_any_other(
+    connection: Connection, queue: JetStreamWorkQueue, status_header: str
+) -> None:
+    await connection.request((odd := new_key()).subject("execution.queue"), headers={"Status": status_header})
+    await queue.enqueue(key := new_key())
+
+    assert [each.key for each in await queue.pull(10, 5)] == [odd, key]
+
+
 async def consumer_waiting(connection: Connection) -> bool:
     info = await connection.api(f"CONSUMER.INFO.{EXECUTION}.{EXECUTORS}", {})
     return bool(info["num_waiting"])

@@ -154,3 +154,16 @@ async def test_leaves_out_what_a_newer_release_wrote(
     watch.start()
 
     await eventually(lambda: watch.last == written)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Status": "abc"}, {"Status": "503"}], ids=str)
+async def test_a_bad_header_or_subject_stops_nothing(
+    connection: Connection, bus: JetStreamDataBus, watch: Watch, headers: dict[str, str]
+) -> None:
+    for subject in (new_key().status_subject, "instances.status.default.nonsense"):
+        await connection.request(subject, headers=headers)
+    written = await write(bus, 1)
+    watch.start()
+    await asyncio.wait_for(watch.watcher.caught_up.wait(), 10)
+
+    assert watch.last == written

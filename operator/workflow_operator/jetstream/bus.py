@@ -22,6 +22,7 @@ from workflow_operator.jetstream.headers import (
     EXPECTED_SEQUENCE,
     HISTORY_SEQUENCE,
     PREVIOUS_SEQUENCE,
+    read_sequence,
     size,
 )
 from workflow_operator.jetstream.reads import Stored, direct_batch, last_of_every, leader_next
@@ -179,11 +180,22 @@ class JetStreamDataBus:
         folded: dict[str, int] = {}
         async for message in last_of_every(self._connection, STATUS, f"{STATUS_PREFIX}.*.*", headers_only=True):
             name = message.subject.removeprefix(STATUS_PREFIX)
-            folded[name] = int((message.headers or {}).get(HISTORY_SEQUENCE, 0))
+            try:
+                folded[name] = read_sequence(message.headers or {}, HISTORY_SEQUENCE)
+            except InvalidInput as error:
+                # As one without a header: folding it again does no harm.
+                logger.warning("%s, sequence %d: %s", message.subject, message.metadata.sequence.stream, error)
         async for message in last_of_every(self._connection, HISTORY, f"{HISTORY_PREFIX}.*.*", headers_only=True):
             name = message.subject.removeprefix(HISTORY_PREFIX)
-            if folded.get(name, 0) != message.metadata.sequence.stream:
-                yield InstanceKey.of_subject(message.subject)
+            sequence = message.metadata.sequence.stream
+            if folded.get(name, 0) == sequence:
+                continue
+            try:
+                key = InstanceKey.of_subject(message.subject)
+            except InvalidInput as error:
+                logger.warning("history sequence %d: left out: %s", sequence, error)
+                continue
+            yield key
 
     async def _publish(self, subject: str, data: bytes, headers: dict[str, str]) -> Answer:
         async with self._window:
@@ -201,7 +213,7 @@ def event_id(data: bytes) -> str | None:
     """The EventID of any release's event."""
     try:
         return str(json.loads(data)["eventID"])
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return None
 
 
@@ -212,7 +224,10 @@ def _refusal(what: str, answer: Answer) -> Unavailable | PayloadTooLarge:
 
 
 def _event(stored: Stored) -> InstanceEvent:
-    previous = int(stored.headers.get(PREVIOUS_SEQUENCE, 0))
+    try:
+        previous = read_sequence(stored.headers, PREVIOUS_SEQUENCE)
+    except InvalidInput as error:
+        raise InvalidInput(f"{stored.subject}, history sequence {stored.sequence}: {error}") from error
     return decode_event(stored.data, sequence=stored.sequence, previous=previous)
 
 

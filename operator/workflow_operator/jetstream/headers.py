@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+
+from workflow_operator.history.errors import InvalidInput
 
 EXPECTED_SEQUENCE = "Nats-Expected-Last-Subject-Sequence"
 STREAM_SOURCE = "Nats-Stream-Source"
@@ -13,6 +16,20 @@ SCHEDULE_TARGET = "Nats-Schedule-Target"
 PREVIOUS_SEQUENCE = "Workflow-Previous-Sequence"
 # The historySequence of a status, so that statuses can be compared with histories without their payloads.
 HISTORY_SEQUENCE = "Workflow-History-Sequence"
+
+_SEQUENCE = re.compile(r"[0-9]{1,20}")
+
+
+def read_sequence(headers: Mapping[str, str], name: str) -> int:
+    """The sequence that a header holds; 0 without that header.
+
+    Raises:
+        InvalidInput: it holds something else.
+    """
+    value = headers.get(name, "0")
+    if not _SEQUENCE.fullmatch(value):
+        raise InvalidInput(f"header {name}: {value[:80]!r}; expected a sequence of the history")
+    return int(value)
 
 
 def size(headers: Mapping[str, str]) -> int:

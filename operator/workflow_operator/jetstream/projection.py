@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+
 from nats.aio.msg import Msg
 
 from workflow_operator.history.errors import InvalidInput, UnknownFormat
 from workflow_operator.history.events import InstanceEvent, decode_event
 from workflow_operator.history.subjects import InstanceKey
 from workflow_operator.jetstream.connection import Connection
-from workflow_operator.jetstream.headers import PREVIOUS_SEQUENCE, STREAM_SOURCE
+from workflow_operator.jetstream.headers import PREVIOUS_SEQUENCE, STREAM_SOURCE, read_sequence
 from workflow_operator.jetstream.pulling import nak, pull, send
 from workflow_operator.jetstream.topology import PARTITIONS, PROJECTION, partition_consumer
+
+logger = logging.getLogger(__name__)
 
 
 class ProjectedEvent:
@@ -20,7 +24,7 @@ class ProjectedEvent:
     """
 
     def __init__(self, connection: Connection, message: Msg) -> None:
-        """Raises InvalidInput: the message was not sourced from the history."""
+        """Raises InvalidInput: the message was not sourced from the history, or its subject names no instance."""
         self._connection = connection
         self._message = message
         self.key = InstanceKey.of_subject(message.subject)
@@ -29,7 +33,7 @@ class ProjectedEvent:
         self.event: InstanceEvent | None = None
         self.error: UnknownFormat | InvalidInput | None = None
         try:
-            previous = int(headers.get(PREVIOUS_SEQUENCE, 0))
+            previous = read_sequence(headers, PREVIOUS_SEQUENCE)
             self.event = decode_event(message.data, sequence=self.sequence, previous=previous)
         except (UnknownFormat, InvalidInput) as error:
             self.error = error
@@ -54,12 +58,23 @@ class ProjectionFeed:
     async def pull(self, partition: int, limit: int, timeout_seconds: float) -> list[ProjectedEvent]:
         """Up to ``limit`` events of a partition (0 to 15), in the order of the history; empty after the timeout.
 
+        What belongs to no instance is removed, and not among them.
+
         Raises:
             Unavailable: the transport does not answer.
         """
         consumer = partition_consumer(partition)
         messages = await pull(self._connection, PROJECTION, consumer, limit, timeout_seconds)
-        return [ProjectedEvent(self._connection, message) for message in messages]
+        events: list[ProjectedEvent] = []
+        for message in messages:
+            try:
+                events.append(ProjectedEvent(self._connection, message))
+            except InvalidInput as error:
+                # Nobody could ever fold it, and the other events of the batch must not wait for it.
+                source = " ".join((message.headers or {}).get(STREAM_SOURCE, "no source").split(" ", 2)[:2])
+                logger.error("%s, %s: removed from the projection: %s", message.subject, source, error)
+                await send(self._connection, message, b"+TERM")
+        return events
 
 
 def source_sequence(header: str) -> int:

@@ -17,6 +17,8 @@ from workflow_operator.jetstream.connection import Connection
 BATCH_BYTES = 8 * 1024 * 1024
 _ANSWER_SECONDS = 5.0
 _NO_MESSAGE = 10037
+_SEQUENCE = "Nats-Sequence"
+_ACK = "$JS.ACK."
 _UNUSED_NANOSECONDS = 30_000_000_000
 
 
@@ -38,9 +40,12 @@ class Batch:
 
 def status_of(message: Msg) -> int | None:
     """The status of a message that the server itself sent; None for a stored message."""
-    if message.data or not message.headers:
+    headers = message.headers or {}
+    # A stored message may carry any header, a status too. It is known by the subject to ack it on, or, from a direct
+    # get, by the header that the server adds.
+    if message.data or message.reply.startswith(_ACK) or _SEQUENCE in headers:
         return None
-    status = message.headers.get("Status")
+    status = headers.get("Status")
     return int(status) if status else None
 
 
@@ -68,7 +73,7 @@ async def direct_batch(connection: Connection, stream: str, request: Mapping[str
                 case None:
                     if int(headers["Nats-Last-Sequence"]) != previous:
                         raise Unavailable(f"JetStream: {stream}: part of a batch was lost")
-                    previous = int(headers["Nats-Sequence"])
+                    previous = int(headers[_SEQUENCE])
                     messages.append(Stored(headers["Nats-Subject"], previous, headers, message.data))
                 case 204:
                     return Batch(messages, int(headers.get("Nats-Num-Pending", 0)) == 0)
@@ -97,7 +102,7 @@ async def leader_next(connection: Connection, stream: str, subject: str, *, afte
 
 def parse_headers(raw: bytes) -> dict[str, str]:
     """The header block of a stored message, ``NATS/1.0`` line included."""
-    lines = raw.decode().split("\r\n")[1:]
+    lines = raw.decode(errors="replace").split("\r\n")[1:]
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines) if name}
 
 
