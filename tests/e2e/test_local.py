@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -123,6 +124,10 @@ def test_a_killed_executor_is_replaced(replicas: tuple[str, list[Replica]]) -> N
     until(complete, "the remaining projector folds it", explain=explain)
 
 
+# Its first sleep stays in its sandbox, the second one parks.
+SLOW = "function main() { sleep(3); sleep(60) }"
+
+
 # --- commands --------------------------------------------------------------------------------------------------------
 
 
@@ -136,17 +141,22 @@ class Shell:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._started: list[subprocess.Popen[str]] = []
         self.env = {**clean(), "XDG_STATE_HOME": str(folder / "state"), "WORKFLOW_OPERATOR_NATS_URL": "nats://[::1]:1"}
 
     def file(self, name: str, text: str) -> str:
         (self.folder / name).write_text(text)
         return name
 
+    @property
+    def runs(self) -> Path:
+        return self.folder / "state" / "workflow-operator" / "runs"
+
     def manifest(self, name: str, **spec: Any) -> str:
         return self.file(f"{name}.yaml", yaml.safe_dump(manifest(name, spec)))
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [COMMAND, *words],
             cwd=self.folder,
             env=self.env,
@@ -155,6 +165,12 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+        self._started.append(process)
+        return process
+
+    def close(self) -> None:
+        for process in self._started:
+            process.kill()
 
     def __call__(self, *words: str, code: int = 0) -> tuple[str, str]:
         """(standard output, standard error), where the exit code is the expected one."""
@@ -165,8 +181,10 @@ class Shell:
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    return Shell(tmp_path)
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    made = Shell(tmp_path)
+    yield made
+    made.close()
 
 
 def test_a_run_prints_its_output_and_tells_of_its_steps(shell: Shell) -> None:
@@ -225,6 +243,93 @@ def test_an_interrupt_cancels_the_run(shell: Shell, number: signal.Signals) -> N
     assert json.loads(shell("status", "default/long", "-o", "json")[0])["status"] == "cancelled"
 
 
+def started(shell: Shell, script: str) -> subprocess.Popen[str]:
+    """A run that has recorded its first timer."""
+    process = shell.start("run", shell.file("slow.js", script))
+    read_until(process, "timerStarted")
+    return process
+
+
+def read_until(process: subprocess.Popen[str], word: str) -> None:
+    assert process.stderr
+    told = ""
+    while word not in told:
+        line = process.stderr.readline()
+        assert line, f"ended early: {told}"
+        told += line
+
+
+def ended(process: subprocess.Popen[str], seconds: float) -> str:
+    """What else it says on standard error until it ends."""
+    return process.communicate(timeout=seconds)[1]
+
+
+def test_an_interrupted_run_that_cannot_end_is_left_after_a_deadline(shell: Shell) -> None:
+    shell.env["WORKFLOW_OPERATOR_SHUTDOWN_SECONDS"] = "1"
+    process = started(shell, SLOW)
+    (ports,) = shell.runs.glob("*/nats/*.ports")
+    os.kill(int(ports.stem.rpartition("_")[2]), signal.SIGSTOP)
+    process.terminate()
+    errors = ended(process, 40)
+    assert process.returncode == 2, errors
+    assert "interrupted, and did not end within 1 s" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_a_run_at_once(shell: Shell, number: signal.Signals) -> None:
+    process = started(shell, SLOW)
+    process.terminate()
+    read_until(process, "cancelRequested")
+    process.send_signal(number)
+    errors = ended(process, 20)
+    assert process.returncode == -number, errors
+
+
+def test_only_ended_runs_are_pruned(shell: Shell) -> None:
+    killed = started(shell, SLOW)
+    killed.kill()
+    ended(killed, 20)
+    (dead,) = shell.runs.iterdir()
+    going = started(shell, SLOW)
+    (held,) = set(shell.runs.iterdir()) - {dead}
+    for number in range(60):
+        (shell.runs / str(number)).mkdir()
+    shell("run", shell.file("quick.js", QUICK))
+    assert (held.exists(), dead.exists()) == (True, False)
+    assert len(list(shell.runs.iterdir())) == 51  # the held one, and the fifty newest
+    going.terminate()
+    errors = ended(going, 30)
+    assert (going.returncode, "cancelled       interrupted" in errors) == (1, True), errors
+
+
+def test_a_refused_run_does_not_hide_the_last_good_one(shell: Shell) -> None:
+    file = shell.file("quick.js", QUICK)
+    good = json.loads(shell("run", file, "-o", "json")[0])["instanceID"]
+    _, told = shell("run", file, "--input", "[" * 500 + "]" * 500, code=2)
+    assert "nested" in told
+    assert json.loads(shell("status", "default/quick", "-o", "json")[0])["instanceID"] == good
+    assert [folder.name for folder in shell.runs.iterdir()] == [good]
+
+
+@pytest.mark.parametrize("words", [("run", "quick.js"), ("status", "default/quick")])
+def test_a_state_folder_that_cannot_be_written_is_named(shell: Shell, words: tuple[str, str]) -> None:
+    shell("run", shell.file("quick.js", QUICK))
+    # A file in the way stops even a superuser.
+    if words[0] == "run":
+        shutil.rmtree(shell.runs)
+        shell.runs.write_text("")
+    else:
+        (folder,) = shell.runs.iterdir()
+        shutil.rmtree(folder / "nats")
+        (folder / "nats").write_text("")
+    output, told = shell(*words, code=2)
+    assert output == ""
+    assert f"{shell.runs}" in told
+    assert "set XDG_STATE_HOME" in told
+    assert "Traceback" not in told
+
+
 READERS: dict[str, Callable[[str], Any]] = {"json": json.loads, "yaml": yaml.safe_load}
 
 
@@ -253,6 +358,7 @@ def test_history_and_status_of_earlier_runs(shell: Shell) -> None:
 REFUSED = [
     (["run", "none.yaml"], "none.yaml: cannot be read: [Errno 2] No such file or directory"),
     (["run", "quick.js", "--input", "{"], "--input '{': expected JSON"),
+    (["run", "quick.js", "--input", "[" * 3000], "--input: nested too deeply"),
     (["run", "broken.yaml"], "broken.yaml: not YAML"),
     (["run", "other.yaml"], "other.yaml: expected exactly one WorkflowRun of workflow-operator.dev/v1alpha1"),
     (["run", "empty.yaml"], "spec needs exactly one of script and scriptFrom"),
@@ -262,7 +368,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("words", "message"), REFUSED, ids=[" ".join(words) for words, _ in REFUSED])
+@pytest.mark.parametrize(("words", "message"), REFUSED, ids=[" ".join(words)[:40] for words, _ in REFUSED])
 def test_what_cannot_be_run_is_refused(shell: Shell, words: list[str], message: str) -> None:
     shell.file("quick.js", QUICK)
     shell.file("empty.js", "")

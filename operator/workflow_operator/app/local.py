@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
@@ -16,14 +17,17 @@ from pydantic import JsonValue
 
 from workflow_operator.app import roles
 from workflow_operator.app.settings import Settings
+from workflow_operator.engine import WorkflowRunner
 from workflow_operator.engine.script import LogSink
 from workflow_operator.history import InstanceEvent, InstanceKey, InstanceStatus, Origin
+from workflow_operator.history.errors import InvalidInput, Unavailable
 from workflow_operator.jetstream import Connection, EmbeddedServer, JetStreamDataBus
 
 _KEPT_RUNS = 50
 _POLL_SECONDS = 0.02
 _SERVER = "nats"
 _ABOUT = "run.json"
+_LOCK = "lock"
 
 
 @dataclass(frozen=True)
@@ -38,69 +42,120 @@ class LocalRun:
 
 
 def state_folder() -> Path:
-    """Where local runs keep their histories: ``$XDG_STATE_HOME/workflow-operator/runs``."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    """Where local runs keep their histories: ``$XDG_STATE_HOME/workflow-operator/runs``.
+
+    Raises:
+        InvalidInput: neither that nor a home folder is known.
+    """
+    try:
+        base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    except RuntimeError as error:
+        raise InvalidInput(f"no folder for local runs: {error} Set XDG_STATE_HOME") from error
     return Path(base) / "workflow-operator" / "runs"
 
 
 async def run_locally(
     run: LocalRun, instance_id: UUID, on_event: Callable[[InstanceEvent], None], log: LogSink, stop: asyncio.Event
 ) -> InstanceStatus:
-    """Run to the end, and return the final status. Setting ``stop`` cancels the run.
+    """Run to the end, and return the final status. Setting ``stop`` cancels the run, within ``shutdown_seconds``.
 
     Args:
         on_event: called for each event as it appears in the history.
         log: called for each line that the script prints.
 
     Raises:
-        InvalidInput: the script or its input cannot be accepted, or no nats-server is installed.
+        InvalidInput: the script or its input cannot be accepted, no nats-server is installed, or the state folder
+            cannot be written.
+        Unavailable: the run did not end in time after ``stop``.
     """
-    folder = state_folder() / str(instance_id)
-    folder.mkdir(parents=True)
-    about = {"namespace": run.namespace, "name": run.name, "instanceID": str(instance_id)}
-    (folder / _ABOUT).write_text(json.dumps(about))
-    _prune(state_folder())
-    key = InstanceKey(run.namespace, instance_id)
-    last: asyncio.Future[InstanceEvent] = asyncio.get_running_loop().create_future()
+    execution = _Execution(run, InstanceKey(run.namespace, instance_id), on_event, log, stop)
+    seconds = Settings().shutdown_seconds
+    deadline = asyncio.timeout(None)
+    limit = asyncio.create_task(_expire_once_stopped(deadline, stop, seconds))
+    try:
+        async with deadline:
+            return await execution.run()
+    except TimeoutError as error:
+        if not deadline.expired():
+            raise
+        raise Unavailable(f"instance {execution.key}: interrupted, and did not end within {seconds:g} s") from error
+    finally:
+        limit.cancel()
 
-    def tell(event: InstanceEvent) -> None:
-        on_event(event)
-        if event.terminal:
-            last.set_result(event)
 
-    async with _server(folder) as settings, roles.transport(settings, "run") as plain:
-        transport = replace(plain, bus=_TellingBus(plain.connection, tell))
+async def _expire_once_stopped(deadline: asyncio.Timeout, stop: asyncio.Event, seconds: float) -> None:
+    await stop.wait()
+    deadline.reschedule(asyncio.get_running_loop().time() + seconds)
+
+
+class _Execution:
+    """One local run, from its folder to its last status."""
+
+    def __init__(
+        self,
+        run: LocalRun,
+        key: InstanceKey,
+        on_event: Callable[[InstanceEvent], None],
+        log: LogSink,
+        stop: asyncio.Event,
+    ) -> None:
+        self.key = key
+        self._run = run
+        self._on_event = on_event
+        self._log = log
+        self._stop = stop
+        self._last: asyncio.Future[InstanceEvent] = asyncio.get_running_loop().create_future()
+        self._projected = asyncio.Event()
+
+    async def run(self) -> InstanceStatus:
+        with _new_folder(self.key.instance_id) as folder:
+            _prune(state_folder())
+            async with _server(folder) as settings, roles.transport(settings, "run") as plain:
+                transport = replace(plain, bus=_TellingBus(plain.connection, self._tell))
+                await self._run_roles(folder, settings, transport)
+                return (await transport.bus.query_statuses([self.key]))[self.key]
+
+    async def _run_roles(self, folder: Path, settings: Settings, transport: roles.Transport) -> None:
         async with (
-            roles.executor(transport, settings, log) as executor,
+            roles.executor(transport, settings, self._log) as executor,
             roles.membership(transport, settings, "projectors") as members,
         ):
             runner = roles.workflow_runner(transport, settings.engine_limits())
-            origin = Origin(cluster="local", name=run.name)
-            await runner.execute(
-                run.namespace, run.script, run.entrypoint, run.input, instance_id=instance_id, origin=origin
-            )
-
-            async def cancel_when_stopped() -> None:
-                await stop.wait()
-                await runner.cancel(key, "interrupted")
-                await asyncio.Event().wait()
-
-            projected = asyncio.Event()
-
-            async def wait_for_end() -> None:
-                await _status_at(transport, key, (await last).sequence)
-                projected.set()
-                await asyncio.Event().wait()
-
+            await self._start(runner, folder)
             parts = {
                 "executor": executor.run(),
                 "timers": transport.queue.run(),
                 "projector": roles.projector(transport, members).start(),
-                "interrupt": cancel_when_stopped(),
-                "end": wait_for_end(),
+                "interrupt": self._cancel_when_stopped(runner),
+                "end": self._wait_for_end(transport),
             }
-            await roles.run_until_stopped(parts, projected, settings.shutdown_seconds)
-        return (await transport.bus.query_statuses([key]))[key]
+            await roles.run_until_stopped(parts, self._projected, settings.shutdown_seconds)
+
+    async def _start(self, runner: WorkflowRunner, folder: Path) -> None:
+        run, instance_id = self._run, self.key.instance_id
+        origin = Origin(cluster="local", name=run.name)
+        await runner.execute(
+            run.namespace, run.script, run.entrypoint, run.input, instance_id=instance_id, origin=origin
+        )
+        # Only now: a refused run must not hide the last good one of its name.
+        about = {"namespace": run.namespace, "name": run.name, "instanceID": str(instance_id)}
+        with _writing(folder):
+            (folder / _ABOUT).write_text(json.dumps(about))
+
+    def _tell(self, event: InstanceEvent) -> None:
+        self._on_event(event)
+        if event.terminal:
+            self._last.set_result(event)
+
+    async def _cancel_when_stopped(self, runner: WorkflowRunner) -> None:
+        await self._stop.wait()
+        await runner.cancel(self.key, "interrupted")
+        await asyncio.Event().wait()
+
+    async def _wait_for_end(self, transport: roles.Transport) -> None:
+        await _status_at(transport, self.key, (await self._last).sequence)
+        self._projected.set()
+        await asyncio.Event().wait()
 
 
 class _TellingBus(JetStreamDataBus):
@@ -150,17 +205,68 @@ def _find(name: str) -> tuple[Path, dict[str, str]] | None:
 @asynccontextmanager
 async def _server(folder: Path) -> AsyncIterator[Settings]:
     server = EmbeddedServer(folder / _SERVER, sync_always=False)
-    await server.start()
+    with _writing(folder):
+        await server.start()
     try:
         yield Settings(nats_url=server.url)
     finally:
         await server.stop()
 
 
+@contextmanager
+def _new_folder(instance_id: UUID) -> Iterator[Path]:
+    """A folder that is not pruned meanwhile, and removed if no run was started in it."""
+    folder = state_folder() / str(instance_id)
+    with _writing(folder):
+        folder.mkdir(parents=True)
+        lock = _lock(folder)
+    try:
+        yield folder
+    finally:
+        if not (folder / _ABOUT).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InvalidInput(
+            f"the folder {folder} cannot be written: {error}; set XDG_STATE_HOME to a folder that can"
+        ) from error
+
+
+def _lock(folder: Path) -> int | None:
+    """The descriptor that holds the folder; None if a process holds it. A process that is killed lets it go.
+
+    Raises:
+        OSError: no lock can be made there.
+    """
+    descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if isinstance(error, BlockingIOError):
+            return None
+        raise
+    return descriptor
+
+
 def _prune(runs: Path) -> None:
     for old in sorted(runs.glob("*/"), key=_modified, reverse=True)[_KEPT_RUNS:]:
-        shutil.rmtree(old, ignore_errors=True)
+        with suppress(OSError):
+            lock = _lock(old)
+            if lock is not None:
+                shutil.rmtree(old, ignore_errors=True)
+                os.close(lock)
 
 
 def _modified(folder: Path) -> float:
-    return folder.stat().st_mtime
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0  # pruned meanwhile
