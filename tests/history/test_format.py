@@ -104,6 +104,7 @@ def test_an_event_of_a_newer_release_is_told_apart(data: bytes) -> None:
         changed(namespace="a.b"),
         changed(namespace=""),
         changed(metadata={"a": 1}),
+        b'{"version": 1e999}',
     ],
     ids=lambda data: repr(data[-40:]),
 )

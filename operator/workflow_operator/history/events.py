@@ -163,7 +163,7 @@ def refuse_newer(data: bytes, what: str, types: set[str] | None = None) -> None:
         head = json.loads(data)
         version, kind = int(head["version"]), head.get("type")
         known = types is None or kind in types
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise InvalidInput(
             f"not a readable {what}: expected a JSON object with a version, got {data[:80]!r}"
         ) from error
