@@ -286,6 +286,26 @@ def test_a_second_signal_ends_a_run_at_once(shell: Shell, number: signal.Signals
     assert process.returncode == -number, errors
 
 
+def test_a_run_that_is_going_can_be_looked_at(shell: Shell) -> None:
+    going = started(shell, SLOW)
+    (folder,) = shell.runs.iterdir()
+    looked = json.loads(shell("status", folder.name, "-o", "json")[0])
+    assert looked["status"] == "pending"
+    assert "timerStarted" in shell("history", folder.name)[0]
+    assert len(list(folder.glob("nats/*.ports"))) == 1, "a second server on the same store"
+    going.terminate()
+    errors = ended(going, 30)
+    assert going.returncode == 1, errors
+    assert json.loads(shell("status", folder.name, "-o", "json")[0])["status"] == "cancelled"
+
+
+def test_a_setting_that_cannot_be_is_named(shell: Shell) -> None:
+    shell.env["WORKFLOW_OPERATOR_EXECUTOR_SLOTS"] = "none"
+    _, told = shell("run", shell.file("quick.js", QUICK), code=2)
+    assert "executor_slots" in told
+    assert "Traceback" not in told
+
+
 def test_only_ended_runs_are_pruned(shell: Shell) -> None:
     killed = started(shell, SLOW)
     killed.kill()

@@ -28,6 +28,7 @@ _POLL_SECONDS = 0.02
 _SERVER = "nats"
 _ABOUT = "run.json"
 _LOCK = "lock"
+_URL = "nats-url"
 
 
 @dataclass(frozen=True)
@@ -190,8 +191,18 @@ async def local_history(name: str) -> AsyncIterator[tuple[Settings, InstanceKey]
         yield None
         return
     folder, about = found
-    async with _server(folder) as settings:
-        yield settings, InstanceKey(about["namespace"], UUID(about["instanceID"]))
+    key = InstanceKey(about["namespace"], UUID(about["instanceID"]))
+    with _writing(folder):
+        lock = _lock(folder)
+    if lock is None:
+        # It is going on: two servers on one store would spoil it.
+        yield Settings(nats_url=(folder / _URL).read_text()), key
+        return
+    try:
+        async with _server(folder) as settings:
+            yield settings, key
+    finally:
+        os.close(lock)
 
 
 def _find(name: str) -> tuple[Path, dict[str, str]] | None:
@@ -207,6 +218,7 @@ async def _server(folder: Path) -> AsyncIterator[Settings]:
     server = EmbeddedServer(folder / _SERVER, sync_always=False)
     with _writing(folder):
         await server.start()
+        (folder / _URL).write_text(server.url)
     try:
         yield Settings(nats_url=server.url)
     finally:

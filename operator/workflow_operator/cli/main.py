@@ -211,6 +211,8 @@ def _execute(work: Coroutine[Any, Any, T]) -> T:
     except WorkflowError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)
+    except ValidationError as error:
+        raise click.UsageError(f"settings: {error}") from error
 
 
 def _print(form: str, table: str, value: Any) -> None:
