@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import urllib.error
 import urllib.request
 
@@ -85,6 +86,27 @@ def test_every_operator_is_away_while_objects_come_and_go(world: World) -> None:
         assert history[-1].type is EventType.CANCELLED
         assert history[-1].reason == "the WorkflowRun was deleted"
     assert world.history(never_seen) == []
+
+
+def test_nats_comes_back_with_an_empty_store(world: World) -> None:
+    world.apply(("done", {"script": QUICK}), ("under-way", {"script": sleeper(600)}))
+    world.ended(["done"])
+    world.until(lambda: world.run("under-way")["status"]["phase"] == "Running", "its status is written")
+    before = world.run("under-way")["status"]
+    nats = world.stack.nats
+    nats.kill()
+    shutil.rmtree(nats.log_file.parent / "store")
+    blocking(nats.start())
+    wait_for_readiness(world, True)
+
+    def reasons() -> list[str]:
+        return [each["reason"] for each in world.run("under-way")["status"]["conditions"]]
+
+    world.until(lambda: reasons() == ["HistoryLost"], "the run says that its history is gone")
+    assert world.run("under-way")["status"] | {"conditions": []} == before | {"conditions": []}
+    world.apply(("new", {"script": QUICK}))
+    assert {run["status"]["phase"] for run in world.ended(["done", "new"]).values()} == {"Complete"}
+    assert world.history(world.key("under-way")) == [], "it was run again"
 
 
 def begin(world: World) -> None:
