@@ -318,3 +318,16 @@ async def test_a_changed_large_payload_is_seen() -> None:
 )
 def test_which_sleep_gives_up_the_slot(remaining: float, held: float, parked: bool) -> None:
     assert parks(remaining, held, EngineLimits(park_after_seconds=5.0, slice_seconds=30.0)) is parked
+
+
+async def test_a_run_that_sleeps_little_and_often_gives_up_its_slot_in_between() -> None:
+    world = World(does(*[sleep(1)] * 6), slice_seconds=2.0)
+    await world.start()
+    delivery = HandDelivery()
+    driving = asyncio.create_task(drive(world.context(), delivery))
+    await world.clock.pass_until(driving.done)
+    assert delivery.fate[-1] == "ack"
+    types = [event.type for event in await world.history()]
+    assert types[-1] is T.WAITING
+    assert types.count(T.TIMER_FIRED) == 3
+    assert list(world.queue.timers.values()) == [at(4)]
