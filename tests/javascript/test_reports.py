@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -185,3 +186,20 @@ def test_identifiers(name: str) -> None:
 @pytest.mark.parametrize("name", ["1a", "a b", "if", "", "a;b", "a.b", "m²", "²", "①", "a\n", "\ud800"])
 def test_no_identifiers(name: str) -> None:
     assert not is_identifier(name)
+
+
+@pytest.mark.parametrize(("levels", "taken"), [(100, True), (101, False), (50_000, False)])
+@pytest.mark.parametrize("limit", [1_000, 25_000])
+def test_how_deep_a_value_may_be_does_not_depend_on_the_process(levels: int, taken: bool, limit: int) -> None:
+    value = b"[" * levels + b"]" * levels
+    body = b'{"kind":"call","name":"transition","stack":"","arguments":{"function":"[f","payload":' + value + b"}}"
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(limit)
+    try:
+        if taken:
+            assert isinstance(parse(body, JOB), HostCall)
+        else:
+            with pytest.raises(NotSerializable, match="at most 100 levels"):
+                parse(body, JOB)
+    finally:
+        sys.setrecursionlimit(before)

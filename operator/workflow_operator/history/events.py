@@ -194,10 +194,10 @@ def _storable_as_it_is(value: JsonValue) -> bool:
         data = json.dumps(value, ensure_ascii=False, check_circular=False).encode()
     except (ValueError, TypeError, RecursionError):
         return False
-    return _nesting(data) <= MAX_NESTING
+    return nesting(data) <= MAX_NESTING
 
 
-def _nesting(data: bytes) -> int:
+def nesting(data: bytes) -> int:
     """How many levels of arrays and objects this JSON has."""
     outside_strings = data.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2]
     brackets = b"".join(outside_strings).translate(_OPEN_OR_CLOSE, _NO_BRACKETS)

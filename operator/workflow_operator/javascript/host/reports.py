@@ -9,10 +9,14 @@ import signal
 from typing import Any, NamedTuple, NoReturn
 
 from workflow_operator.history import errors
+from workflow_operator.history.events import MAX_NESTING, nesting
 from workflow_operator.javascript.host.messages import Exit, HostCall, Job, LogLine, Returned
 from workflow_operator.javascript.worker.wire import PRELUDE_NAME, SCRIPT_NAME
 
 CUT_MARK = " ... [line cut]"
+
+# {"arguments": {"payload": value}}
+_ENVELOPE_LEVELS = 2
 
 # A script can write any stack: a number of thousands of digits is no int for Python.
 _FRAME = re.compile(rf"^\s+at (?:.*\()?{re.escape(SCRIPT_NAME)}:([0-9]{{1,9}}):([0-9]{{1,9}})\)?$", re.MULTILINE)
@@ -54,10 +58,13 @@ def parse(body: bytes, job: Job) -> HostCall | LogLine | Returned | errors.Scrip
 
     Raises NotSerializable where the value in it is nested too deeply, and Malformed.
     """
+    # Looked at first: what the parser takes depends on the recursion limit of the process.
+    if nesting(body) > MAX_NESTING + _ENVELOPE_LEVELS:
+        raise errors.NotSerializable(
+            f"a value is nested too deeply: expected at most {MAX_NESTING} levels of arrays and objects"
+        )
     try:
         message = json.loads(_well_formed(body), parse_constant=_refuse, parse_float=_finite)
-    except RecursionError:
-        raise errors.NotSerializable("a value is nested too deeply") from None
     except ValueError as error:
         raise Malformed(f"no JSON: {error}") from None
     match message:
