@@ -60,7 +60,7 @@ def test_a_config_map_in_the_same_file_gives_the_script(tmp_path: Path, order: s
         ),
         ("run.yaml", HEAD + "spec: {script: x, input: " + "1" * 5000 + "}\n", "not YAML"),
         ("run.yaml", HEAD + "spec: {script: x, input: 2020-13-45}\n", "not YAML"),
-        ("run.yaml", HEAD + "spec: {script: x, input: " + "[" * 3000 + "]" * 3000 + "}\n", "nested too deeply"),
+        ("run.yaml", HEAD + "spec: {script: x, input: " + "[" * 500 + "]" * 500 + "}\n", "nested too deeply"),
         ("run.yaml", HEAD + "metadata: [1]\nspec: {script: x}\n", "metadata: expected a mapping, got [1]"),
         ("run.yaml", HEAD + "metadata: n\nspec: {script: x}\n", "metadata: expected a mapping, got 'n'"),
         ("run.yaml", HEAD + FROM + "---\nkind: ConfigMap\nmetadata: [1]\n", "metadata: expected a mapping, got [1]"),

@@ -1,7 +1,9 @@
 """The thread that kopf runs in ends with it, and takes the operator with it."""
 
 import asyncio
+import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import kopf
@@ -9,6 +11,15 @@ import pytest
 
 from tests.fakes.polling import eventually
 from workflow_operator.handlers import watch_runs
+
+
+@pytest.fixture(autouse=True)
+def recursion_limit() -> Iterator[None]:
+    """The watch raises it for the whole process, which other tests need not share."""
+    before = sys.getrecursionlimit()
+    yield
+    assert sys.getrecursionlimit() > 10_000, "Go takes JSON of 10,000 levels"
+    sys.setrecursionlimit(before)
 
 
 class Sink:
