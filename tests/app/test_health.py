@@ -1,8 +1,11 @@
 """The endpoints over real HTTP."""
 
 import aiohttp
+import pytest
 
 from workflow_operator.app.health import Readiness, health_endpoints
+
+pytestmark = pytest.mark.integration
 
 
 async def ask(port: int, path: str) -> tuple[int, object]:

@@ -17,6 +17,8 @@ from workflow_operator.cluster import WorkflowRunClient, load_configuration
 from workflow_operator.cluster.client import status_patch
 from workflow_operator.history.errors import InvalidInput, NotFound, Unavailable
 
+pytestmark = pytest.mark.integration
+
 RUN = "/apis/workflow-operator.dev/v1alpha1/namespaces/team-a/workflowruns/nightly"
 STATUS = {"observedGeneration": 1, "phase": "Running", "memory": {"a": None}}
 

@@ -42,6 +42,7 @@ class _Clock:
         await asyncio.sleep(seconds / self._factor)
 
 
+@pytest.mark.integration
 class TestMemoryWorkQueue(WorkQueueContract):
     @pytest.fixture
     def clock(self) -> _Clock:

@@ -8,6 +8,8 @@ import pytest
 from dev import go_build, tools
 from dev.go_build import BuildError, Version, find_go, parse_version, required_version
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.mark.parametrize(
     ("text", "version"),

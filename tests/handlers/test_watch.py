@@ -12,6 +12,8 @@ import pytest
 from tests.fakes.polling import eventually
 from workflow_operator.handlers import watch_runs
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(autouse=True)
 def recursion_limit() -> Iterator[None]:
