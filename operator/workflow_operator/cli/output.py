@@ -46,7 +46,7 @@ def detail(event: InstanceEvent) -> str:
         EventType.WAITING: lambda: f"parked until {_clock(event.wake_at)}",
         EventType.OUTPUT: lambda: _short(event.output),
         EventType.SUCCEEDED: lambda: _short(event.output),
-        EventType.FAILED: lambda: _error(event),
+        EventType.FAILED: lambda: event.error.text() if event.error else "",
         EventType.CANCEL_REQUESTED: lambda: event.reason or "",
         EventType.CANCELLED: lambda: event.reason or "",
     }
@@ -72,14 +72,6 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 def _clock(time: datetime | None) -> str:
     return "" if time is None else f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03}Z"
-
-
-def _error(event: InstanceEvent) -> str:
-    if event.error is None:
-        return ""
-    known = {"line": event.error.line, "column": event.error.column}
-    place = ", ".join(f"{what} {number}" for what, number in known.items() if number is not None)
-    return f"{event.error.name}: {event.error.message}" + (f" ({place})" if place else "")
 
 
 def _short(value: Any) -> str:

@@ -69,6 +69,11 @@ class ErrorInfo(Record):
     line: int | None = None
     column: int | None = None
 
+    def text(self) -> str:
+        """Name, message and as much of the place as is known: ``TypeError: x is not defined (line 3, column 5)``."""
+        place = ", ".join(f"{what} {at}" for what, at in (("line", self.line), ("column", self.column)) if at)
+        return f"{self.name}: {self.message}" + (f" ({place})" if place else "")
+
 
 class Origin(Record):
     """The object that the instance was started for: the cluster's identity and the run's name and generation."""

@@ -168,9 +168,7 @@ def _failure(instance: InstanceStatus) -> tuple[str, str]:
     error = instance.error
     if error is None:
         return "Failed", "the script failed"
-    places = (f"{what} {where}" for what, where in (("line", error.line), ("column", error.column)) if where)
-    place = f" ({', '.join(found)})" if (found := list(places)) else ""
-    return error.name if _REASON.fullmatch(error.name) else "Thrown", f"{error.name}: {error.message}{place}"
+    return error.name if _REASON.fullmatch(error.name) else "Thrown", error.text()
 
 
 def _place(number: int | None) -> int | None:
