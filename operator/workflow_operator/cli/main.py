@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import logging
+import os
 import signal
 import sys
 import uuid
@@ -23,8 +24,11 @@ from workflow_operator.app.logs import RunNames, configure_logs
 from workflow_operator.app.operator import run_operator
 from workflow_operator.app.projector import run_projector
 from workflow_operator.app.settings import Settings
+from workflow_operator.app.verify import VerificationFailed, verify
 from workflow_operator.cli import output
 from workflow_operator.cli.manifest import load
+from workflow_operator.cluster import WorkflowRunClient, load_configuration
+from workflow_operator.engine import SystemClock
 from workflow_operator.history import InstanceEvent, InstanceKey, InstanceStatus, StatusValue
 from workflow_operator.history.errors import InvalidInput, NotFound, WorkflowError
 from workflow_operator.javascript.host import LogLine
@@ -86,6 +90,26 @@ def status_command(name: str, form: str) -> None:
     """Print the status of an instance. Looks where `history` looks."""
     status = _execute(_status(name))
     _print(form, output.statuses_table([status]), status.to_dict())
+
+
+@main.command("verify")
+@click.option("-n", "--namespace", required=True, help="Where the run is created; an operator must watch it.")
+@click.option("--timeout", "timeout_seconds", type=float, default=60.0, show_default=True, help="Seconds to wait.")
+def verify_command(namespace: str, timeout_seconds: float) -> None:
+    """Prove that an installation works: create a small WorkflowRun, wait for its end, delete it.
+
+    Exit code 0: it completed; 1: it did not; 2: the API server did not let us.
+    """
+    try:
+        _execute(_verify(namespace, timeout_seconds))
+    except VerificationFailed as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+
+
+async def _verify(namespace: str, timeout_seconds: float) -> None:
+    async with WorkflowRunClient(await load_configuration(os.environ)) as cluster:
+        await verify(cluster, namespace, timeout_seconds, SystemClock(), click.echo)
 
 
 def load_or_fail(file: Path) -> LocalRun:

@@ -7,6 +7,7 @@ those cost two to three times as much for each request, and add nothing for obje
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote
@@ -24,6 +25,7 @@ JsonObject = dict[str, Any]
 REQUEST_TIMEOUT: Final = 10.0
 """Seconds for one request, with its answer read."""
 
+_JSON: Final = "application/json"
 _JSON_PATCH: Final = "application/json-patch+json"
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _PAGE: Final = 500
@@ -45,6 +47,17 @@ class WorkflowRunClient:
     async def get(self, namespace: str, name: str) -> JsonObject | None:
         """The run, or None when there is none."""
         return await self._get_or_none(Request("get", PLURAL, f"{namespace}/{name}"), _run(namespace, name))
+
+    async def create(self, namespace: str, run: JsonObject) -> JsonObject:
+        """Create a run from its manifest; returns it as it was stored, with the name that the API server chose."""
+        request = Request("create", PLURAL, namespace)
+        path = _path("apis", *API_VERSION.split("/"), "namespaces", namespace, PLURAL)
+        return _object(request, await self._ask(request, path, run, method="POST"))
+
+    async def delete(self, namespace: str, name: str) -> None:
+        """Delete the run; nothing happens when there is none."""
+        with suppress(NotFound):
+            await self._ask(Request("delete", PLURAL, f"{namespace}/{name}"), _run(namespace, name), method="DELETE")
 
     async def run_uids(self) -> frozenset[str]:
         """The uids of all runs, as the API server's cache has them: it may lag, so ask for an object before acting."""
@@ -68,7 +81,8 @@ class WorkflowRunClient:
         """
         request = Request("patch", f"{PLURAL}/status", f"{namespace}/{name}")
         patch = status_patch(uid, resource_version, status)
-        return _object(request, await self._ask(request, f"{_run(namespace, name)}/status", patch))
+        answer = await self._ask(request, f"{_run(namespace, name)}/status", patch, method="PATCH", content=_JSON_PATCH)
+        return _object(request, answer)
 
     async def config_map(self, namespace: str, name: str) -> JsonObject | None:
         """The ConfigMap, or None when there is none."""
@@ -108,17 +122,23 @@ class WorkflowRunClient:
             return None
 
     async def _ask(
-        self, request: Request, path: str, patch: list[JsonObject] | None = None, accept: str = "application/json"
+        self,
+        request: Request,
+        path: str,
+        body: JsonObject | list[JsonObject] | None = None,
+        *,
+        method: str = "GET",
+        content: str = _JSON,
+        accept: str = _JSON,
     ) -> Answer:
-        headers = {"Accept": accept} | ({"Content-Type": _JSON_PATCH} if patch else {})
-        method = "PATCH" if patch else "GET"
+        headers = {"Accept": accept} | ({"Content-Type": content} if body is not None else {})
         try:
             # This adds the token, rotated or not. The body stays out of it: copying it costs more than sending it.
             call = await self._api.param_serialize(method, path, header_params=headers, auth_settings=["BearerToken"])
             _, url, sent_headers, _, _ = call
-            response = await self._api.call_api(method, url, sent_headers, body=patch, _request_timeout=self._timeout)
-            body = await response.read()  # type: ignore[no-untyped-call]
-            answer = Answer(response.status, response.headers, body)
+            response = await self._api.call_api(method, url, sent_headers, body=body, _request_timeout=self._timeout)
+            said = await response.read()  # type: ignore[no-untyped-call]
+            answer = Answer(response.status, response.headers, said)
         except TimeoutError as error:
             raise Unavailable(f"{request}: no answer within {self._timeout.total} s") from error
         except (ClientError, OSError, ConfigException) as error:
