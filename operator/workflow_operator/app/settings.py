@@ -6,9 +6,9 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, FilePath, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from workflow_operator.engine import EngineLimits
@@ -26,14 +26,22 @@ def _identity() -> str:
 class Settings(BaseSettings):
     """Settings of every role."""
 
-    model_config = SettingsConfigDict(env_prefix="WORKFLOW_OPERATOR_", extra="ignore")
+    # The URL may hold a password.
+    model_config = SettingsConfigDict(env_prefix="WORKFLOW_OPERATOR_", extra="ignore", hide_input_in_errors=True)
 
     nats_url: str = Field("nats://127.0.0.1:4222", description="NATS servers, separated by commas.")
-    nats_credentials_file: Path | None = Field(None, description="A NATS credentials file (JWT and seed).")
-    nats_nkey_seed_file: Path | None = Field(None, description="A file with an nkey seed.")
-    nats_tls_ca_file: Path | None = Field(None, description="CA certificates to check the NATS servers with.")
-    nats_tls_certificate_file: Path | None = Field(None, description="Client certificate for NATS.")
-    nats_tls_key_file: Path | None = Field(None, description="Key of the client certificate for NATS.")
+    nats_user: str = Field("", description="User to log in to NATS as, with a password.")
+    nats_password_file: FilePath | None = Field(
+        None, description="A file with the user's password, read at each login."
+    )
+    nats_credentials_file: FilePath | None = Field(None, description="A NATS credentials file (JWT and seed).")
+    nats_nkey_seed_file: FilePath | None = Field(None, description="A file with an nkey seed.")
+    nats_tls_ca_file: FilePath | None = Field(None, description="CA certificates to check the NATS servers with.")
+    nats_tls_certificate_file: FilePath | None = Field(None, description="Client certificate for NATS.")
+    nats_tls_key_file: FilePath | None = Field(None, description="Key of the client certificate for NATS.")
+    nats_inbox_prefix: str = Field(
+        "_INBOX", pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", description="Subject that answers of NATS come to."
+    )
     nats_replicas: int = Field(1, description="Copies of each stream, 1, 3 or 5; used when the streams are created.")
 
     watch_namespaces: str = Field("", description="Namespaces to watch, separated by commas; empty: all.")
@@ -59,15 +67,24 @@ class Settings(BaseSettings):
 
     identity: str = Field(default_factory=_identity, description="Name of this replica; drawn afresh at each start.")
 
+    @model_validator(mode="after")
+    def _one_login(self) -> Self:
+        if problem := contradiction(self):
+            raise ValueError(problem)
+        return self
+
     def connection(self, role: str) -> ConnectionOptions:
         return ConnectionOptions(
             servers=tuple(url.strip() for url in self.nats_url.split(",")),
             name=f"workflow-operator {role} {self.identity}",
+            user=self.nats_user or None,
+            password_file=self.nats_password_file,
             credentials_file=self.nats_credentials_file,
             nkey_seed_file=self.nats_nkey_seed_file,
             tls_ca_file=self.nats_tls_ca_file,
             tls_certificate_file=self.nats_tls_certificate_file,
             tls_key_file=self.nats_tls_key_file,
+            inbox_prefix=self.nats_inbox_prefix,
         )
 
     def topology(self) -> TopologyOptions:
@@ -91,3 +108,39 @@ class Settings(BaseSettings):
 
     def namespaces(self) -> tuple[str, ...]:
         return tuple(name.strip() for name in self.watch_namespaces.split(",") if name.strip())
+
+
+def contradiction(settings: Settings) -> str | None:
+    """What two settings of the login do not say alike, naming the variables; None if nothing. Pure."""
+    logins = {
+        "nats_user": bool(settings.nats_user),
+        "nats_credentials_file": settings.nats_credentials_file is not None,
+        "nats_nkey_seed_file": settings.nats_nkey_seed_file is not None,
+        "nats_url": "@" in settings.nats_url,
+    }
+    used = [variable(name) for name, given in logins.items() if given]
+    if len(used) > 1:
+        return f"{' and '.join(used)}: each is a login to NATS; expected one of them"
+    if settings.nats_user and settings.nats_password_file is None:
+        return f"{variable('nats_user')} is set, and {variable('nats_password_file')} is not; expected both"
+    if settings.nats_password_file is not None and not settings.nats_user:
+        return f"{variable('nats_password_file')} is set, and {variable('nats_user')} is not; expected both"
+    if settings.nats_tls_key_file is not None and settings.nats_tls_certificate_file is None:
+        return (
+            f"{variable('nats_tls_key_file')} is set, and {variable('nats_tls_certificate_file')} is not; expected both"
+        )
+    return None
+
+
+def variable(field: str) -> str:
+    """The environment variable of a field."""
+    return f"{Settings.model_config['env_prefix']}{field.upper()}"
+
+
+def explain(error: ValidationError) -> str:
+    """What is wrong with the settings, by variable, without their values: one of them may be a secret."""
+    problems = []
+    for each in error.errors(include_url=False, include_context=False, include_input=False):
+        name = ".".join(variable(str(part)) for part in each["loc"])
+        problems.append(": ".join(filter(None, [name, each["msg"].removeprefix("Value error, ")])))
+    return "; ".join(problems)

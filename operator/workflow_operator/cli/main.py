@@ -23,7 +23,7 @@ from workflow_operator.app.local import LocalRun, local_history, run_locally
 from workflow_operator.app.logs import RunNames, configure_logs
 from workflow_operator.app.operator import run_operator
 from workflow_operator.app.projector import run_projector
-from workflow_operator.app.settings import Settings
+from workflow_operator.app.settings import Settings, explain
 from workflow_operator.app.verify import VerificationFailed, verify
 from workflow_operator.cli import output
 from workflow_operator.cli.manifest import load
@@ -210,7 +210,7 @@ def _serve(role: str, run: Callable[[Settings, RunNames], Coroutine[Any, Any, No
     try:
         settings = Settings()
     except ValidationError as error:
-        raise click.UsageError(f"settings: {error}") from error
+        raise click.UsageError(f"settings: {explain(error)}") from error
     names = configure_logs(settings.log_level, {"role": role, "replica": settings.identity})
     logger = logging.getLogger(__name__)
     # What is loaded now stays: otherwise each large value has the collector walk through all modules again, which
@@ -236,7 +236,7 @@ def _execute(work: Coroutine[Any, Any, T]) -> T:
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)
     except ValidationError as error:
-        raise click.UsageError(f"settings: {error}") from error
+        raise click.UsageError(f"settings: {explain(error)}") from error
 
 
 def _print(form: str, table: str, value: Any) -> None:

@@ -6,6 +6,7 @@ Each class says who must act: a ``Retryable`` error may go away by itself and th
     WorkflowError
     ├── Retryable
     │   ├── Unavailable            NATS or the API server does not answer now
+    │   │   └── Refused            NATS answers and does not let us in: somebody must mend the login
     │   └── Conflict               someone else appended first
     └── Terminal
         ├── InvalidInput           a name, manifest, script or argument that cannot be accepted
@@ -46,6 +47,13 @@ class Unavailable(Retryable):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Refused(Unavailable):
+    """NATS answers and does not let us in: a login, a certificate or a permission is wrong.
+
+    Retryable, because it is mended outside of this process, which must then go on by itself.
+    """
 
 
 class Conflict(Retryable):

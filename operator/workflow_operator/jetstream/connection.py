@@ -30,12 +30,14 @@ _NO_RESPONDERS = "503"
 class ConnectionOptions:
     """Where NATS is and how to log in. ``name`` is what `nats server report connections` shows.
 
-    At most one of ``credentials_file`` (JWT and seed) and ``nkey_seed_file``. ``inbox_prefix`` is for accounts whose
-    permissions give each role an inbox of its own.
+    At most one of ``user`` with ``password_file``, ``credentials_file`` (JWT and seed) and ``nkey_seed_file``; these
+    files are read again at each login. ``inbox_prefix`` is for permissions that give each role an inbox of its own.
     """
 
     servers: tuple[str, ...]
     name: str
+    user: str | None = None
+    password_file: Path | None = None
     credentials_file: Path | None = None
     nkey_seed_file: Path | None = None
     tls_ca_file: Path | None = None
@@ -96,6 +98,9 @@ class Connection:
             "reconnected_cb": self._reconnected,
             "closed_cb": self._closed,
         }
+        if options.password_file is not None:
+            file = options.password_file
+            arguments |= {"user": options.user, "password": lambda: file.read_text().strip()}
         if options.credentials_file is not None:
             arguments["user_credentials"] = str(options.credentials_file)
         if options.nkey_seed_file is not None:
@@ -111,6 +116,13 @@ class Connection:
     def connected(self) -> bool:
         """Whether a server can be talked to now."""
         return self._client.is_connected
+
+    @property
+    def problem(self) -> str | None:
+        """None while connected, else in one sentence why not. Never holds a secret."""
+        if self.connected:
+            return None
+        return f"not connected: {self._last_error}" if self._last_error else "not connected"
 
     @property
     def max_payload(self) -> int:
