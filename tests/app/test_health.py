@@ -4,6 +4,7 @@ import aiohttp
 import pytest
 
 from workflow_operator.app.health import Readiness, health_endpoints
+from workflow_operator.metrics import Role
 
 pytestmark = pytest.mark.integration
 
@@ -20,7 +21,7 @@ async def test_ready_is_who_can_work_now() -> None:
     async def nats() -> str | None:
         return problem[0]
 
-    async with health_endpoints("127.0.0.1", 0, readiness) as port:
+    async with health_endpoints("127.0.0.1", 0, readiness, Role.EXECUTOR) as port:
         assert await ask(port, "/healthz") == (200, {"status": "ok"})
         starting = {"status": "not ready", "problems": {"start": "not started yet"}}
         assert await ask(port, "/readyz") == (503, starting)
@@ -30,3 +31,25 @@ async def test_ready_is_who_can_work_now() -> None:
         assert await ask(port, "/healthz") == (200, {"status": "ok"})
         problem[0] = None
         assert await ask(port, "/readyz") == (200, {"status": "ready", "problems": {}})
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind", "end"),
+    [
+        ("*/*", "text/plain; version=0.0.4", b""),
+        ("application/openmetrics-text", "application/openmetrics", b"# EOF\n"),
+    ],
+)
+async def test_metrics_come_in_the_form_that_the_reader_accepts(accept: str, kind: str, end: bytes) -> None:
+    async with (
+        health_endpoints("127.0.0.1", 0, Readiness(), Role.PROJECTOR) as port,
+        aiohttp.ClientSession() as session,
+    ):
+        url = f"http://127.0.0.1:{port}/metrics"
+        async with session.get(url, headers={"Accept": accept}) as answer:
+            assert answer.status == 200
+            assert answer.headers["Content-Type"].startswith(kind)
+            body = await answer.read()
+    assert b"workflow_operator_projection_pending_events 0.0" in body
+    assert b"workflow_operator_executor_slots" not in body
+    assert body.endswith(end)

@@ -1,4 +1,4 @@
-"""/healthz and /readyz, which tell the truth: ready is who can do its work now."""
+"""/healthz and /readyz, which tell the truth: ready is who can do its work now; and /metrics."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
+
+from workflow_operator import metrics
+from workflow_operator.metrics import Role
 
 logger = logging.getLogger(__name__)
 
@@ -36,11 +39,13 @@ class Readiness:
 
 
 @asynccontextmanager
-async def health_endpoints(host: str, port: int, readiness: Readiness) -> AsyncIterator[int]:
+async def health_endpoints(host: str, port: int, readiness: Readiness, role: Role) -> AsyncIterator[int]:
     """Serve until the context ends; yields the port.
 
     /healthz answers as long as the event loop turns. /readyz answers 503, and names what fails, unless all is well.
+    /metrics shows the metrics of the role.
     """
+    registry = metrics.registry(role)
 
     async def healthz(_: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -50,8 +55,14 @@ async def health_endpoints(host: str, port: int, readiness: Readiness) -> AsyncI
         body = {"status": "not ready" if problems else "ready", "problems": problems}
         return web.json_response(body, status=503 if problems else 200)
 
+    async def show_metrics(request: web.Request) -> web.Response:
+        body, content_type = metrics.exposition(registry, request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
     application = web.Application()
-    application.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    application.add_routes(
+        [web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", show_metrics)]
+    )
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     try:

@@ -17,6 +17,7 @@ from workflow_operator.engine import Sweeper, SystemClock
 from workflow_operator.handlers import watch_runs
 from workflow_operator.history import InstanceStatus
 from workflow_operator.jetstream import StatusWatcher
+from workflow_operator.metrics import Role
 from workflow_operator.reconcile import OrphanSweeper, Reconciler
 
 
@@ -36,7 +37,7 @@ async def run_operator(settings: Settings, names: RunNames) -> None:
     readiness = Readiness()
     clock = SystemClock()
     async with (
-        health_endpoints(settings.health_host, settings.health_port, readiness),
+        health_endpoints(settings.health_host, settings.health_port, readiness, Role.OPERATOR),
         WorkflowRunClient(await load_configuration(os.environ)) as cluster,
         AsyncExitStack() as stack,
     ):

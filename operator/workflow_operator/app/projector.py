@@ -9,6 +9,7 @@ from workflow_operator.app import roles
 from workflow_operator.app.health import Readiness, health_endpoints
 from workflow_operator.app.logs import RunNames
 from workflow_operator.app.settings import Settings
+from workflow_operator.metrics import Role
 
 
 async def run_projector(settings: Settings, _: RunNames) -> None:
@@ -22,7 +23,7 @@ async def run_projector(settings: Settings, _: RunNames) -> None:
     roles.stop_on_signals(stop)
     readiness = Readiness()
     async with (
-        health_endpoints(settings.health_host, settings.health_port, readiness),
+        health_endpoints(settings.health_host, settings.health_port, readiness, Role.PROJECTOR),
         AsyncExitStack() as stack,
     ):
         start = roles.Start(stack, readiness, stop)
