@@ -1,0 +1,59 @@
+"""What GitOps tools make of objects, by their own code: kstatus as Flux has it, and Lua as Argo CD runs it."""
+
+import json
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dev.go_build import Progress, build, find_go, required_version
+from dev.tools import build_once, cache_folder, cache_key
+
+SOURCE = Path(__file__).with_name("gitopshealth")
+BUILD_FLAGS = ("-buildvcs=false", "-trimpath", "-ldflags=-s -w")
+
+
+class Verdict(NamedTuple):
+    """What a tool says of an object: a status of that tool, and why."""
+
+    status: str
+    message: str
+
+
+class GitOpsHealth:
+    """The program that judges; `program` is what built() returns."""
+
+    def __init__(self, program: Path) -> None:
+        self._program = program
+
+    def kstatus(self, objects: Iterable[dict[str, Any]]) -> list[Verdict]:
+        """InProgress, Current, Failed or Terminating of each object. Raises CalledProcessError."""
+        return self._judge(["kstatus"], objects)
+
+    def argocd(self, health_check: Path, objects: Iterable[dict[str, Any]]) -> list[Verdict]:
+        """Healthy, Progressing, Degraded or Suspended of each object, as the Lua file says. Raises CalledProcessError.
+
+        Argo CD judges an object that is being deleted by itself, unless it is a hook of its own.
+        """
+        return self._judge(["argocd", str(health_check)], objects)
+
+    def _judge(self, arguments: list[str], objects: Iterable[dict[str, Any]]) -> list[Verdict]:
+        lines = "".join(json.dumps(each) + "\n" for each in objects)
+        done = subprocess.run([self._program, *arguments], input=lines, capture_output=True, text=True, check=True)
+        return [Verdict(**json.loads(line)) for line in done.stdout.splitlines()]
+
+
+def built(progress: Progress = print) -> Path:
+    """The program; the first call compiles it, in less than a minute. Raises BuildError."""
+    cache = cache_folder()
+    parts = [(SOURCE / name).read_bytes() for name in ("go.mod", "go.sum", "main.go")]
+
+    def compile_to(file: Path) -> None:
+        progress("building the checks of health for GitOps (kstatus, Lua), once for this machine")
+        go = find_go(required_version((SOURCE / "go.mod").read_text()), cache, progress)
+        # Its own words are for a build of ten minutes.
+        build(go, SOURCE, BUILD_FLAGS, file, lambda _line: None)
+
+    return build_once(
+        cache / f"gitopshealth-{cache_key([*parts, ' '.join(BUILD_FLAGS).encode()])}", compile_to, progress
+    )
