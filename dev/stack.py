@@ -1,4 +1,4 @@
-"""Everything at once on 127.0.0.1: API server, NATS, operators and projectors, each a process of its own."""
+"""Everything at once on 127.0.0.1: API server, NATS, operators, projectors and executors, each a process of its own."""
 
 import asyncio
 import json
@@ -113,9 +113,10 @@ class Process:
 
 
 class Stack:
-    """NATS, operators and projectors beside a running `control_plane`, with their files in `directory`.
+    """NATS and the replicas beside a running `control_plane`, with their files in `directory`.
 
-    A context manager that starts two of each role. The operators are the ServiceAccount of the chart, never admin.
+    A context manager that starts two operators and two projectors. The operators are the ServiceAccount of the chart,
+    never admin.
     """
 
     def __init__(self, control_plane: ControlPlane, directory: Path) -> None:
@@ -125,6 +126,7 @@ class Stack:
         self.nats = EmbeddedServer(self.directory / "nats", sync_always=False)
         self.operators: list[Process] = []
         self.projectors: list[Process] = []
+        self.executors: list[Process] = []
         self._started = 0
 
     @property
@@ -163,6 +165,10 @@ class Stack:
         """Start one more projector with `env` on top of its settings, and wait until it is ready."""
         return self._wait_until_ready(self._start("projector", env))
 
+    def add_executor(self, **env: str) -> Process:
+        """Start one executor with `env` on top of its settings, and wait until it is ready."""
+        return self._wait_until_ready(self._start("executor", env))
+
     def workflow_operator(self, *args: str) -> str:
         """What `workflow-operator *args`, against this NATS, prints to standard output.
 
@@ -176,17 +182,17 @@ class Stack:
 
     def stop(self) -> None:
         """End everything but the control plane; does nothing to what has ended."""
-        replicas = [*self.operators, *self.projectors]
-        for replica in replicas:
+        for replica in self._replicas():
             replica.terminate()
-        for replica in replicas:
+        for replica in self._replicas():
             replica.stop()
         blocking(self.nats.stop())
 
     def tails(self, lines: int = 20) -> str:
         """The end of every replica's log, for an error message."""
-        replicas = [*self.operators, *self.projectors]
-        return "\n".join(f"--- {each.name} (exit code {each.exit_code})\n{each.tail(lines)}" for each in replicas)
+        return "\n".join(
+            f"--- {each.name} (exit code {each.exit_code})\n{each.tail(lines)}" for each in self._replicas()
+        )
 
     def __enter__(self) -> Self:
         try:
@@ -201,12 +207,17 @@ class Stack:
     ) -> None:
         self.stop()
 
+    def _replicas(self) -> list[Process]:
+        return [*self.operators, *self.projectors, *self.executors]
+
     def _start(self, role: str, env: Mapping[str, str]) -> Process:
-        replicas = {"operator": self.operators, "projector": self.projectors}[role]
+        replicas = {"operator": self.operators, "projector": self.projectors, "executor": self.executors}[role]
         # Never a name used before, so that each log is one process's.
         self._started += 1
         log = self.directory / f"{role}-{self._started}.log"
-        replicas.append(Process(role, log, {**self._env(), **env}))
+        # Who has no business with the API server does not learn where it is.
+        cluster = {"KUBECONFIG": str(self.kubeconfig)} if role == "operator" else {}
+        replicas.append(Process(role, log, {**self._env(), **cluster, **env}))
         return replicas[-1]
 
     def _wait_until_ready(self, replica: Process) -> Process:
@@ -223,7 +234,6 @@ class Stack:
         return {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(self.directory),
-            "KUBECONFIG": str(self.kubeconfig),
             "WORKFLOW_OPERATOR_NATS_URL": self.nats.url,
         }
 

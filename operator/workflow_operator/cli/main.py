@@ -19,6 +19,7 @@ import click
 from pydantic import ValidationError
 
 from workflow_operator.app import roles
+from workflow_operator.app.executor import run_executor
 from workflow_operator.app.local import LocalRun, local_history, run_locally
 from workflow_operator.app.logs import RunNames, configure_logs
 from workflow_operator.app.operator import run_operator
@@ -53,6 +54,12 @@ def operator_command() -> None:
 def projector_command() -> None:
     """Fold histories into statuses. Any number of replicas may run."""
     _serve("projector", run_projector)
+
+
+@main.command("executor")
+def executor_command() -> None:
+    """Execute WorkflowRuns beside the operators, without a word to the API server. Any number of replicas may run."""
+    _serve("executor", run_executor)
 
 
 @main.command("run")
