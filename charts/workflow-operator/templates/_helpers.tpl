@@ -1,0 +1,137 @@
+{{- /* Names. Each takes the root context. 46 characters leave room for the longest suffix and a pod's hash. */ -}}
+{{- define "workflow-operator.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 46 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "workflow-operator.fullname" -}}
+{{- $name := include "workflow-operator.name" . -}}
+{{- $default := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
+{{- default $default .Values.fullnameOverride | trunc 46 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "workflow-operator.natsHost" -}}
+{{- printf "%s-nats.%s.svc" (include "workflow-operator.fullname" .) .Release.Namespace -}}
+{{- end -}}
+
+{{- define "workflow-operator.natsHeadlessHost" -}}
+{{- printf "%s-nats-headless.%s.svc" (include "workflow-operator.fullname" .) .Release.Namespace -}}
+{{- end -}}
+
+{{- define "workflow-operator.serviceAccountName" -}}
+{{- default (printf "%s-operator" (include "workflow-operator.fullname" .)) .Values.serviceAccount.name -}}
+{{- end -}}
+
+{{- /* Labels. Each takes a dict of root and component. */ -}}
+{{- define "workflow-operator.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "workflow-operator.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{- define "workflow-operator.labels" -}}
+{{ include "workflow-operator.selectorLabels" . }}
+app.kubernetes.io/part-of: workflow-operator
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- /* Of a pod: without versions, so that an upgrade of the chart alone rolls nothing. */ -}}
+{{- define "workflow-operator.podLabels" -}}
+{{ include "workflow-operator.selectorLabels" . }}
+app.kubernetes.io/part-of: workflow-operator
+{{- with merge (dict) .values.podLabels .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- /* labels and annotations of an object: a dict of root, component and, if any, labels and annotations. */ -}}
+{{- define "workflow-operator.metadata" -}}
+labels:
+  {{- include "workflow-operator.labels" . | nindent 2 }}
+  {{- with .labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with merge (dict) (.annotations | default dict) .root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "workflow-operator.crdAnnotations" -}}
+{{- $keep := ternary (dict "helm.sh/resource-policy" "keep") (dict) .Values.crds.keep -}}
+{{- with merge $keep .Values.commonAnnotations -}}
+{{- toYaml . -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* An image's whole name: a dict of image and the default of its tag. */ -}}
+{{- define "workflow-operator.image" -}}
+{{- $name := list .image.registry .image.repository | compact | join "/" -}}
+{{- if .image.digest -}}
+{{- printf "%s@%s" $name .image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $name (default .tag .image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Pod Security: restricted, for a pod and for a container. */ -}}
+{{- define "workflow-operator.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{- define "workflow-operator.securityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
+
+{{- /* Where pods run: a dict of root, component and values. */ -}}
+{{- define "workflow-operator.scheduling" -}}
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.topologySpreadConstraints }}
+topologySpreadConstraints:
+  {{- range . }}
+  {{- $own := dict "labelSelector" (dict "matchLabels" (include "workflow-operator.selectorLabels" $ | fromYaml)) }}
+  {{- toYaml (list (merge (dict) . (ternary (dict) $own (hasKey . "labelSelector")))) | nindent 2 }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- /* Where `helm test` creates its run: in a namespace that is watched. */ -}}
+{{- define "workflow-operator.testNamespace" -}}
+{{- $watched := .Values.watchNamespaces -}}
+{{- if or (not $watched) (has .Release.Namespace $watched) -}}
+{{- .Release.Namespace -}}
+{{- else -}}
+{{- first $watched -}}
+{{- end -}}
+{{- end -}}

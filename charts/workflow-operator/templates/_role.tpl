@@ -1,0 +1,118 @@
+{{- /* A role of the program as Deployment, PodDisruptionBudget: a dict of root, component and values. */ -}}
+{{- define "workflow-operator.deployment" -}}
+{{- $name := printf "%s-%s" (include "workflow-operator.fullname" .root) .component -}}
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ $name }}
+  namespace: {{ .root.Release.Namespace }}
+  {{- include "workflow-operator.metadata" . | nindent 2 }}
+spec:
+  {{- if not .scaled }}
+  replicas: {{ .values.replicas }}
+  {{- end }}
+  revisionHistoryLimit: 3
+  # Old and new replicas may work side by side: every write is a compare-and-set.
+  strategy:
+    type: RollingUpdate
+    rollingUpdate:
+      maxUnavailable: 0
+      maxSurge: 1
+  selector:
+    matchLabels:
+      {{- include "workflow-operator.selectorLabels" . | nindent 6 }}
+  template:
+    metadata:
+      labels:
+        {{- include "workflow-operator.podLabels" . | nindent 8 }}
+      annotations:
+        {{- include "workflow-operator.checksums" .root | nindent 8 }}
+        {{- with merge (dict) .values.podAnnotations .root.Values.commonAnnotations }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+    spec:
+      serviceAccountName: {{ .serviceAccountName }}
+      automountServiceAccountToken: {{ .apiServer }}
+      # The variables of a Service named workflow-operator-nats would look like settings.
+      enableServiceLinks: false
+      terminationGracePeriodSeconds: {{ .values.terminationGracePeriodSeconds }}
+      securityContext:
+        {{- include "workflow-operator.podSecurityContext" . | nindent 8 }}
+      {{- include "workflow-operator.scheduling" . | trim | nindent 6 }}
+      containers:
+        - name: {{ .component }}
+          image: {{ include "workflow-operator.image" (dict "image" .root.Values.image "tag" .root.Chart.AppVersion) | quote }}
+          imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+          args: [{{ .component }}]
+          envFrom:
+            - configMapRef:
+                name: {{ include "workflow-operator.fullname" .root }}
+          {{- with concat (include "workflow-operator.natsEnv" . | fromYamlArray) .values.extraEnv }}
+          env:
+            {{- toYaml . | nindent 12 }}
+          {{- end }}
+          ports:
+            - name: http
+              containerPort: 8080
+          # The start may take as long as compiling modules does on a busy node.
+          startupProbe:
+            httpGet: {path: /healthz, port: http}
+            periodSeconds: 2
+            timeoutSeconds: 2
+            failureThreshold: 60
+          readinessProbe:
+            httpGet: {path: /readyz, port: http}
+            periodSeconds: 5
+            timeoutSeconds: 5
+          # Patient: a restart mends a hanging event loop, and nothing else.
+          livenessProbe:
+            httpGet: {path: /healthz, port: http}
+            periodSeconds: 10
+            timeoutSeconds: 5
+            failureThreshold: 6
+          {{- with .values.resources }}
+          resources:
+            {{- toYaml . | nindent 12 }}
+          {{- end }}
+          securityContext:
+            {{- include "workflow-operator.securityContext" . | nindent 12 }}
+          volumeMounts:
+            - name: tmp
+              mountPath: /tmp
+            {{- with include "workflow-operator.natsMounts" .root }}
+            {{- . | trim | nindent 12 }}
+            {{- end }}
+      volumes:
+        - name: tmp
+          emptyDir:
+            sizeLimit: 64Mi
+        {{- with include "workflow-operator.natsVolumes" . }}
+        {{- . | trim | nindent 8 }}
+        {{- end }}
+{{- end -}}
+
+{{- define "workflow-operator.pdb" -}}
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  name: {{ include "workflow-operator.fullname" .root }}-{{ .component }}
+  namespace: {{ .root.Release.Namespace }}
+  {{- include "workflow-operator.metadata" . | nindent 2 }}
+spec:
+  maxUnavailable: {{ .values.pdb.maxUnavailable }}
+  # A pod that is not ready does no work that a drain could disturb.
+  unhealthyPodEvictionPolicy: AlwaysAllow
+  selector:
+    matchLabels:
+      {{- include "workflow-operator.selectorLabels" . | nindent 6 }}
+{{- end -}}
+
+{{- /* What a change of rolls the pods. */ -}}
+{{- define "workflow-operator.checksums" -}}
+checksum/config: {{ include "workflow-operator.environment" . | sha256sum }}
+{{- if not .Values.nats.url }}
+{{- with include "workflow-operator.natsPasswords" . }}
+checksum/nats-auth: {{ . | sha256sum }}
+{{- end }}
+{{- end }}
+{{- end -}}
