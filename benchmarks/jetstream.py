@@ -12,7 +12,8 @@ from uuid import uuid4
 
 from workflow_operator.history import EventType, InstanceEvent, InstanceKey, fold
 from workflow_operator.jetstream.bus import JetStreamDataBus
-from workflow_operator.jetstream.connection import Connection, ConnectionOptions
+from workflow_operator.jetstream.connection import Connection
+from workflow_operator.jetstream.login import ConnectionOptions
 from workflow_operator.jetstream.projection import ProjectionFeed
 from workflow_operator.jetstream.queue import JetStreamWorkQueue
 from workflow_operator.jetstream.server import EmbeddedServer

@@ -17,7 +17,7 @@ from dev.stack import Process, Stack, blocking
 from tests.fixtures.workflowruns import Kubectl, manifest
 from workflow_operator.history import EventType, InstanceEvent, InstanceKey, InstanceStatus, fold
 from workflow_operator.jetstream import Connection, JetStreamDataBus
-from workflow_operator.jetstream.connection import ConnectionOptions
+from workflow_operator.jetstream.login import ConnectionOptions
 from workflow_operator.jetstream.topology import EXECUTION, EXECUTORS
 
 T = TypeVar("T")

@@ -14,8 +14,9 @@ from tests.fakes.records import event, new_key, status
 from workflow_operator.history import EventType, InstanceEvent, InstanceKey
 from workflow_operator.history.errors import Conflict, InvalidInput, Unavailable, UnknownFormat
 from workflow_operator.jetstream.bus import JetStreamDataBus
-from workflow_operator.jetstream.connection import Connection, ConnectionOptions
+from workflow_operator.jetstream.connection import Connection
 from workflow_operator.jetstream.headers import HISTORY_SEQUENCE, PREVIOUS_SEQUENCE
+from workflow_operator.jetstream.login import ConnectionOptions
 from workflow_operator.jetstream.server import EmbeddedServer
 
 pytestmark = pytest.mark.integration

@@ -9,7 +9,8 @@ import pytest
 
 from tests.fakes.polling import eventually
 from workflow_operator.history.errors import InvalidInput, Unavailable
-from workflow_operator.jetstream.connection import Connection, ConnectionOptions
+from workflow_operator.jetstream.connection import Connection
+from workflow_operator.jetstream.login import ConnectionOptions
 from workflow_operator.jetstream.membership import REFRESH_SECONDS, Membership, rendezvous
 from workflow_operator.jetstream.server import EmbeddedServer
 from workflow_operator.jetstream.topology import TopologyOptions, ensure

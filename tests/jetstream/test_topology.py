@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from workflow_operator.history.errors import InvalidInput, TopologyMismatch
-from workflow_operator.jetstream.connection import Connection, ConnectionOptions
+from workflow_operator.jetstream.connection import Connection
+from workflow_operator.jetstream.login import ConnectionOptions
 from workflow_operator.jetstream.server import EmbeddedServer
 from workflow_operator.jetstream.topology import (
     EXECUTION,

@@ -45,7 +45,7 @@ class Transport:
 
     async def check(self) -> str | None:
         """None while connected, else what is wrong."""
-        return None if self.connection.connected else "not connected"
+        return self.connection.problem
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from workflow_operator.engine import EngineLimits
 from workflow_operator.javascript.host import Limits
-from workflow_operator.jetstream.connection import ConnectionOptions
+from workflow_operator.jetstream.login import ConnectionOptions
 from workflow_operator.jetstream.topology import TopologyOptions
 
 

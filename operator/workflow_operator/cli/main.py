@@ -209,7 +209,8 @@ async def _resolve(transport: roles.Transport, name: str) -> InstanceKey:
         if (status.origin and slash and status.origin.name == run) or str(status.instance_id) == (run or namespace)
     ]
     if not wanted:
-        raise NotFound(f"instance {name}: not found, neither among local runs nor at {Settings().nats_url}")
+        where = Settings().connection("cli").addresses
+        raise NotFound(f"instance {name}: not found, neither among local runs nor at {where}")
     return max(wanted, key=lambda status: status.created_at).key
 
 

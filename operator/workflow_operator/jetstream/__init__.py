@@ -1,7 +1,8 @@
 """JetStream: the adapter behind the ports of :mod:`workflow_operator.history`."""
 
 from workflow_operator.jetstream.bus import JetStreamDataBus
-from workflow_operator.jetstream.connection import Connection, ConnectionOptions
+from workflow_operator.jetstream.connection import Connection
+from workflow_operator.jetstream.login import ConnectionOptions
 from workflow_operator.jetstream.membership import Membership
 from workflow_operator.jetstream.projection import ProjectionFeed
 from workflow_operator.jetstream.queue import JetStreamWorkQueue

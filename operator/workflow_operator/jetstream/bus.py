@@ -10,6 +10,7 @@ from itertools import chain, repeat
 from typing import Any
 from uuid import UUID
 
+from workflow_operator import metrics
 from workflow_operator.history.errors import Conflict, InvalidInput, PayloadTooLarge, Unavailable, UnknownFormat
 from workflow_operator.history.events import InstanceEvent, decode_event, encode_event
 from workflow_operator.history.status import InstanceStatus, decode_status, encode_status
@@ -66,6 +67,7 @@ class JetStreamDataBus:
             try:
                 sequence = await self._append(event, expected, data, headers)
                 if sequence is not None:
+                    metrics.HISTORY_APPENDS.labels("stored").inc()
                     return event.model_copy(update={"sequence": sequence, "previous": expected, "size": len(data)})
                 refusals += 1
             except Unavailable as error:
@@ -74,7 +76,9 @@ class JetStreamDataBus:
                 logger.log(level, "%s event of %s: no answer, trying again: %s", event.type, event.key, error)
             if refusals == _MAX_REFUSALS:
                 break
+            metrics.HISTORY_APPENDS.labels("repeated").inc()
             await asyncio.sleep(pause)
+        metrics.HISTORY_APPENDS.labels("conflict").inc()
         raise Conflict(
             f"instance {event.key}: {event.type} expected sequence {expected} to be the last, but the history ends "
             "before it; read the history again and decide anew"
@@ -98,6 +102,7 @@ class JetStreamDataBus:
                 return stored.sequence
             last = stored.sequence
         if last != expected:
+            metrics.HISTORY_APPENDS.labels("conflict").inc()
             raise Conflict(
                 f"instance {event.key}: {event.type} expected sequence {expected} to be the last, found {last}; "
                 "read the history again and decide anew"

@@ -6,45 +6,41 @@ import asyncio
 import itertools
 import json
 import logging
-import ssl
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import nats.errors
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from workflow_operator.history.errors import Unavailable
+from workflow_operator.history.errors import Refused, Unavailable
+from workflow_operator.jetstream.login import ConnectionOptions, LoginClient, refusal
 
 logger = logging.getLogger(__name__)
 
 Callback = Callable[[], Awaitable[None]]
 
 _NO_RESPONDERS = "503"
+_FIRST_PAUSE_SECONDS = 0.2
+_LONGEST_PAUSE_SECONDS = 5.0
+
+# nats-py turns the server's words, and the subject in them, to lower case.
+_DENIED = re.compile(r'permissions violation for (?P<what>publish|subscription) to "(?P<subject>[^"]*)"', re.IGNORECASE)
+_VERBS = {"publish": "publish to", "subscription": "subscribe to"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionOptions:
-    """Where NATS is and how to log in. ``name`` is what `nats server report connections` shows.
+@dataclass(slots=True)
+class _Reply:
+    """An answer that somebody waits for, and the subject that was asked."""
 
-    At most one of ``user`` with ``password_file``, ``credentials_file`` (JWT and seed) and ``nkey_seed_file``; these
-    files are read again at each login. ``inbox_prefix`` is for permissions that give each role an inbox of its own.
-    """
+    subject: str
+    future: asyncio.Future[Msg]
 
-    servers: tuple[str, ...]
-    name: str
-    user: str | None = None
-    password_file: Path | None = None
-    credentials_file: Path | None = None
-    nkey_seed_file: Path | None = None
-    tls_ca_file: Path | None = None
-    tls_certificate_file: Path | None = None
-    tls_key_file: Path | None = None
-    inbox_prefix: str = "_INBOX"
-    connect_timeout_seconds: float = 10.0
+    def fail(self, error: Unavailable) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
 
 
 class Connection:
@@ -52,65 +48,98 @@ class Connection:
 
     def __init__(self, options: ConnectionOptions) -> None:
         self._options = options
-        self._client = Client()
+        self._client = LoginClient(options)
         self._on_reconnect: list[Callback] = []
-        self._replies: dict[str, asyncio.Future[Msg]] = {}
+        self._replies: dict[str, _Reply] = {}
         self._reply_numbers = itertools.count()
         self._reply_prefix = ""
-        self._inboxes: set[Inbox] = set()
-        self._last_error: Exception | None = None
+        self._inboxes: dict[str, Inbox] = {}
+        self._problem: Unavailable | None = None
+        self._told: set[str] = set()
+        self._refusals = 0
+        self._given_up = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, options: ConnectionOptions) -> Self:
         """Connect.
 
         Raises:
-            Unavailable: no server answered in time, or none let us in.
+            Refused: servers answer, and none lets us in.
+            Unavailable: no server answered in time.
         """
         self = cls(options)
-        try:
-            async with asyncio.timeout(options.connect_timeout_seconds):
-                await self._client.connect(**self._arguments())
-                self._reply_prefix = self._client.new_inbox()
-                await self._client.subscribe(f"{self._reply_prefix}.*", cb=self._reply)
-        except (TimeoutError, OSError, nats.errors.Error) as error:
-            await self._client.close()
-            raise Unavailable(
-                f"NATS at {', '.join(options.servers)}: not connected after {options.connect_timeout_seconds} s "
-                f"(last error: {self._last_error or error!r}); check the address, credentials and TLS settings"
-            ) from error
+        await self._connect()
+        self._keeper = asyncio.create_task(self._keep(), name="nats connection")
         return self
 
+    async def _connect(self) -> None:
+        client = LoginClient(self._options)
+        self._given_up.clear()
+        self._refusals = 0
+        connecting = asyncio.create_task(self._log_in(client))
+        giving_up = asyncio.create_task(self._given_up.wait())
+        try:
+            seconds = self._options.connect_timeout_seconds
+            await asyncio.wait({connecting, giving_up}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if connecting.done():
+                self._reply_prefix = connecting.result()
+                self._client = client
+                return
+        except (TimeoutError, OSError, nats.errors.Error) as error:
+            self._note(error)
+        finally:
+            for task in (connecting, giving_up):
+                task.cancel()
+            await asyncio.gather(connecting, giving_up, return_exceptions=True)
+            if self._client is not client:
+                await client.close()
+        raise self._problem or Unavailable(f"NATS at {self._options.addresses}: no answer within {seconds} s")
+
+    async def _log_in(self, client: LoginClient) -> str:
+        """Connect, and return the prefix of the subjects that answers come to."""
+        await client.connect(**self._arguments())
+        self._problem = None
+        prefix = client.new_inbox()
+        await client.subscribe(f"{prefix}.*", cb=self._reply)
+        # What the server has against the subscription it says before it answers this.
+        await client.flush()
+        if self._problem is not None:
+            raise self._problem
+        return prefix
+
+    async def _keep(self) -> None:
+        """Bring back what nats-py gives up. It closes for good when the server ends a login, as after a change of a
+        password, and would try a refused one five times a second."""
+        while True:
+            await self._given_up.wait()
+            await self._client.close()
+            pause = _FIRST_PAUSE_SECONDS
+            while True:
+                try:
+                    await self._connect()
+                    break
+                except Unavailable:
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            await self._reconnected()
+
     def _arguments(self) -> dict[str, Any]:
-        options = self._options
-        arguments: dict[str, Any] = {
-            "servers": list(options.servers),
-            "name": options.name,
+        return {
+            "servers": list(self._options.servers),
+            "name": self._options.name,
             # Without a buffer a publish while disconnected fails at once; with one it would be reported as failed and
             # stored all the same after the reconnect.
             "pending_size": 0,
             "max_reconnect_attempts": -1,
             "reconnect_time_wait": 0.2,
             "ping_interval": 5,
-            "inbox_prefix": options.inbox_prefix,
+            "inbox_prefix": self._options.inbox_prefix,
             "error_cb": self._error,
             "disconnected_cb": self._disconnected,
             "reconnected_cb": self._reconnected,
             "closed_cb": self._closed,
         }
-        if options.password_file is not None:
-            file = options.password_file
-            arguments |= {"user": options.user, "password": lambda: file.read_text().strip()}
-        if options.credentials_file is not None:
-            arguments["user_credentials"] = str(options.credentials_file)
-        if options.nkey_seed_file is not None:
-            arguments["nkeys_seed"] = str(options.nkey_seed_file)
-        if options.tls_ca_file is not None or options.tls_certificate_file is not None:
-            context = ssl.create_default_context(cafile=options.tls_ca_file)
-            if options.tls_certificate_file is not None:
-                context.load_cert_chain(options.tls_certificate_file, options.tls_key_file)
-            arguments["tls"] = context
-        return arguments
 
     @property
     def connected(self) -> bool:
@@ -119,10 +148,13 @@ class Connection:
 
     @property
     def problem(self) -> str | None:
-        """None while connected, else in one sentence why not. Never holds a secret."""
-        if self.connected:
-            return None
-        return f"not connected: {self._last_error}" if self._last_error else "not connected"
+        """None while connected, else in one sentence why not, without any secret."""
+        return None if self.connected else f"not connected; {self._problem or 'the connection was lost just now'}"
+
+    @property
+    def refused(self) -> bool:
+        """Whether servers answer and none lets us in, so that somebody must act."""
+        return not self.connected and isinstance(self._problem, Refused)
 
     @property
     def max_payload(self) -> int:
@@ -134,6 +166,9 @@ class Connection:
         self._on_reconnect.append(callback)
 
     async def close(self) -> None:
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
         await self._client.close()
 
     async def publish(self, subject: str, data: bytes = b"", *, reply: str = "") -> None:
@@ -142,6 +177,8 @@ class Connection:
         Raises:
             Unavailable: not connected.
         """
+        if (inbox := self._inboxes.get(reply)) is not None:
+            inbox.asked = subject
         with self._unavailable(subject):
             await self._client.publish(subject, data, reply=reply)
 
@@ -151,11 +188,12 @@ class Connection:
         """Send, and wait for the answer; not longer than the connection lasts.
 
         Raises:
+            Refused: we may not.
             Unavailable: no answer; the request may or may not have had its effect.
         """
         token = str(next(self._reply_numbers))
         future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
-        self._replies[token] = future
+        self._replies[token] = _Reply(subject, future)
         try:
             with self._unavailable(subject):
                 await self._client.publish(subject, data, reply=f"{self._reply_prefix}.{token}", headers=headers)
@@ -187,18 +225,18 @@ class Connection:
         inbox = Inbox(self._client.new_inbox())
         with self._unavailable(inbox.subject):
             subscription = await self._client.subscribe(inbox.subject, cb=inbox.receive)
-        self._inboxes.add(inbox)
+        self._inboxes[inbox.subject] = inbox
         try:
             yield inbox
         finally:
-            self._inboxes.discard(inbox)
+            del self._inboxes[inbox.subject]
             with suppress(nats.errors.Error, OSError):
                 await subscription.unsubscribe()
 
     async def _reply(self, message: Msg) -> None:
-        future = self._replies.get(message.subject.rsplit(".", 1)[1])
-        if future is not None and not future.done():
-            future.set_result(message)
+        reply = self._replies.get(message.subject.rsplit(".", 1)[1])
+        if reply is not None and not reply.future.done():
+            reply.future.set_result(message)
 
     @contextmanager
     def _unavailable(self, subject: str) -> Iterator[None]:
@@ -212,18 +250,45 @@ class Connection:
 
     def _lose(self) -> None:
         """Nothing that was asked will be answered any more: tell everybody who waits."""
-        for inbox in self._inboxes:
-            inbox.lose()
-        for future in self._replies.values():
-            if not future.done():
-                future.set_exception(Unavailable("NATS: disconnected before the answer"))
+        for inbox in self._inboxes.values():
+            inbox.fail(Unavailable("NATS: disconnected"))
+        for reply in self._replies.values():
+            reply.fail(Unavailable("NATS: disconnected before the answer"))
 
     async def _error(self, error: Exception) -> None:
-        # A refused permission shows up here only; its request merely times out. While no server answers, the client
-        # tells of the same refusal several times a second.
-        if repr(error) != repr(self._last_error):
-            logger.warning("NATS: %s", error or repr(error))
-        self._last_error = error
+        if denied := _DENIED.search(str(error)):
+            self._deny(denied["what"].lower(), denied["subject"])
+            return
+        self._note(error)
+        if isinstance(self._problem, Refused):
+            self._refusals += 1
+            if self._refusals >= len(self._options.servers):
+                self._given_up.set()
+
+    def _note(self, error: Exception) -> None:
+        reason = refusal(error, self._options)
+        kind = Unavailable if reason is None else Refused
+        self._problem = kind(f"NATS at {self._options.addresses}: {reason or error or repr(error)}")
+        self._tell(str(self._problem))
+
+    def _deny(self, what: str, subject: str) -> None:
+        """A refused permission is told here only; what was asked for would merely time out."""
+        error = Refused(f"NATS: {self._options.login} may not {_VERBS[what]} {subject}")
+        self._tell(str(error))
+        for reply in self._replies.values():
+            if what == "publish" and reply.subject.lower() == subject.lower():
+                reply.fail(error)
+        for inbox in self._inboxes.values():
+            if (inbox.asked if what == "publish" else inbox.subject).lower() == subject.lower():
+                inbox.fail(error)
+        if what == "subscription" and subject.endswith(".*"):
+            self._problem = Refused(f"{error}; the prefix {self._options.inbox_prefix} is not this login's")
+
+    def _tell(self, problem: str) -> None:
+        # While no server answers, the client tells of the same errors several times a second.
+        if problem not in self._told:
+            self._told.add(problem)
+            logger.warning("%s", problem)
 
     async def _disconnected(self) -> None:
         if not self._client.is_closed:
@@ -232,7 +297,8 @@ class Connection:
 
     async def _reconnected(self) -> None:
         logger.info("NATS: reconnected")
-        self._last_error = None
+        self._problem = None
+        self._told.clear()
         for callback in self._on_reconnect:
             try:
                 await callback()
@@ -242,6 +308,7 @@ class Connection:
     async def _closed(self) -> None:
         logger.info("NATS: closed")
         self._lose()
+        self._given_up.set()
 
 
 class Inbox:
@@ -249,18 +316,21 @@ class Inbox:
 
     def __init__(self, subject: str) -> None:
         self.subject = subject
-        self._messages: asyncio.Queue[Msg | None] = asyncio.Queue()
+        self.asked = ""
+        """The subject that was last asked for answers to here."""
+        self._messages: asyncio.Queue[Msg | Unavailable] = asyncio.Queue()
 
     async def receive(self, message: Msg) -> None:
         self._messages.put_nowait(message)
 
-    def lose(self) -> None:
-        self._messages.put_nowait(None)
+    def fail(self, error: Unavailable) -> None:
+        self._messages.put_nowait(error)
 
     async def next(self, timeout_seconds: float) -> Msg:
         """The next message.
 
         Raises:
+            Refused: we may not ask, or not have answers.
             Unavailable: none came in time, or the connection was lost.
         """
         if self._messages.empty():
@@ -271,11 +341,11 @@ class Inbox:
                 raise Unavailable(f"NATS: no answer within {timeout_seconds} s") from error
         else:
             message = self._messages.get_nowait()
-        if message is None:
-            raise Unavailable("NATS: disconnected")
+        if isinstance(message, Unavailable):
+            raise message
         return message
 
     def rest(self) -> list[Msg]:
         """What has arrived and nobody took."""
         left = [self._messages.get_nowait() for _ in range(self._messages.qsize())]
-        return [message for message in left if message is not None]
+        return [message for message in left if not isinstance(message, Unavailable)]

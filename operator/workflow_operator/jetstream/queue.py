@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from nats.aio.msg import Msg
 
 from workflow_operator.history.errors import InvalidInput, Unavailable
 from workflow_operator.history.format import rfc3339
-from workflow_operator.history.ports import Delivery
+from workflow_operator.history.ports import Delivery, QueueDepth
 from workflow_operator.history.subjects import InstanceKey
 from workflow_operator.jetstream.answers import OUTDATED, read_answer
 from workflow_operator.jetstream.connection import Connection
@@ -47,6 +49,10 @@ class QueueDelivery:
     @property
     def attempt(self) -> int:
         return self._message.metadata.num_delivered
+
+    @property
+    def queued_at(self) -> datetime:
+        return self._message.metadata.timestamp
 
     async def extend(self) -> None:
         # Not confirmed: a lost one costs a redelivery, which the history fences.
@@ -105,6 +111,16 @@ class JetStreamWorkQueue:
                 await send(self._connection, message, b"+TERM")
         return deliveries
 
+    async def depth(self) -> QueueDepth:
+        stream, executors = await asyncio.gather(
+            self._connection.api(f"STREAM.INFO.{EXECUTION}", {}),
+            self._connection.api(f"CONSUMER.INFO.{EXECUTION}.{EXECUTORS}", {}),
+        )
+        for answer in (stream, executors):
+            if "error" in answer:
+                raise Unavailable(f"JetStream: {EXECUTION}: {answer['error'].get('description')}")
+        return queue_depth(stream, executors)
+
     async def run(self) -> None:
         """Queue the instances whose timers have fired, until cancelled. Any number of replicas may do so.
 
@@ -135,6 +151,12 @@ class JetStreamWorkQueue:
         else:
             # Held still, perhaps by the executor that has just parked it: dropped, it would sleep on.
             await nak(self._connection, message, due_pause(message.metadata.num_delivered))
+
+
+def queue_depth(stream: Mapping[str, Any], executors: Mapping[str, Any]) -> QueueDepth:
+    """From what the server says of the stream and of the executors' consumer, at slightly different times. Pure."""
+    waiting, held = executors["num_pending"], executors["num_ack_pending"]
+    return QueueDepth(waiting, held, max(0, stream["state"]["messages"] - waiting - held))
 
 
 def due_pause(attempt: int) -> float:

@@ -15,6 +15,7 @@ from pathlib import Path
 from workflow_operator.history.errors import InvalidInput, Unavailable
 
 _PR_SET_PDEATHSIG = 1
+_CONFIG = "nats-server.conf"
 
 
 class EmbeddedServer:
@@ -24,11 +25,15 @@ class EmbeddedServer:
     ends with the thread that started it, so that a killed parent leaves none behind.
     """
 
-    def __init__(self, directory: Path, *, sync_always: bool = True, start_timeout_seconds: float = 20.0) -> None:
+    def __init__(
+        self, directory: Path, *, sync_always: bool = True, config: str = "", start_timeout_seconds: float = 20.0
+    ) -> None:
         """``sync_always`` has every write on the disk before it is acknowledged; without it a power loss can take
-        the last two minutes (a killed process loses nothing either way)."""
+        the last two minutes (a killed process loses nothing either way). ``config`` is more of the server's
+        configuration, such as logins."""
         self._directory = directory.absolute()
         self._sync_always = sync_always
+        self._more = config
         self._start_timeout = start_timeout_seconds
         self._port = -1
         self._process: subprocess.Popen[bytes] | None = None
@@ -58,7 +63,7 @@ class EmbeddedServer:
         self._directory.mkdir(parents=True, exist_ok=True)
         for stale in self._directory.glob("*.ports"):
             stale.unlink()
-        config = self._directory / "nats-server.conf"
+        config = self._directory / _CONFIG
         config.write_text(self._config())
         self._process = subprocess.Popen(  # noqa: ASYNC220 - starts at once, and must outlive the event loop
             [binary, "-c", str(config)],
@@ -105,6 +110,13 @@ class EmbeddedServer:
         await self.stop()
         await self.start()
 
+    def reload(self, config: str) -> None:
+        """Have the running server read its configuration again, with this in place of the ``config`` before."""
+        self._more = config
+        (self._directory / _CONFIG).write_text(self._config())
+        if self._process is not None:
+            self._process.send_signal(signal.SIGHUP)
+
     def _config(self) -> str:
         quote = json.dumps  # the configuration language takes JSON strings
         sync = "sync_interval: always" if self._sync_always else ""
@@ -113,6 +125,7 @@ class EmbeddedServer:
             f"log_file: {quote(str(self.log_file))}\n"
             f"ports_file_dir: {quote(str(self._directory))}\n"
             f"jetstream {{ store_dir: {quote(str(self._directory / 'store'))}\n {sync} }}\n"
+            f"{self._more}\n"
         )
 
     def _log_tail(self) -> str:
