@@ -5,7 +5,7 @@ READY := .venv/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit check format docs crds lock bench clean
+.PHONY: help demo test unit check format docs crds lock bench image clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,7 @@ check: $(READY) ## Style, types, and which package may import which
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
 
 format: $(READY) ## Format the code and sort its imports
 	$(BIN)/ruff check --fix --select I .
@@ -38,9 +39,15 @@ docs: crds ## Generate every generated page in docs/
 bench: $(READY) ## Run the benchmarks
 	@set -e; for each in benchmarks/*.py; do echo "== $$each"; $(BIN)/python "$$each"; done
 
-lock: ## Pin all dependencies in requirements.lock again (needs uv)
-	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		--all-extras pyproject.toml -o requirements.lock $(ARGS)
+image: $(READY) ## Build the container image into an archive (needs docker, or buildah and mmdebstrap)
+	@$(BIN)/python -m dev.image $(ARGS)
+
+LOCK := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
+
+lock: ## Pin all dependencies in requirements.lock again, and the image's parts of it (needs uv)
+	$(LOCK) --all-extras pyproject.toml -o requirements.lock $(ARGS)
+	$(LOCK) --extra tracing -c requirements.lock pyproject.toml -o requirements-runtime.lock
+	echo hatchling | $(LOCK) -c requirements.lock - -o requirements-build.lock
 
 clean: ## Remove .venv and the tools' caches
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
