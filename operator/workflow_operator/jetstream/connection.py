@@ -100,6 +100,7 @@ class Connection:
         """Connect, and return the prefix of the subjects that answers come to."""
         await client.connect(**self._arguments())
         self._problem = None
+        self._refusals = 0
         prefix = client.new_inbox()
         await client.subscribe(f"{prefix}.*", cb=self._reply)
         # What the server has against the subscription it says before it answers this.
@@ -267,6 +268,9 @@ class Connection:
 
     def _note(self, error: Exception) -> None:
         reason = refusal(error, self._options)
+        if reason is None and self._refusals:
+            # Who refuses then closes, which tells less; and one that refuses is more to tell than another that is away.
+            return
         kind = Unavailable if reason is None else Refused
         self._problem = kind(f"NATS at {self._options.addresses}: {reason or error or repr(error)}")
         self._tell(str(self._problem))
@@ -298,6 +302,7 @@ class Connection:
     async def _reconnected(self) -> None:
         logger.info("NATS: reconnected")
         self._problem = None
+        self._refusals = 0
         self._told.clear()
         for callback in self._on_reconnect:
             try:

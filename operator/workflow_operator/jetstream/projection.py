@@ -6,7 +6,7 @@ import logging
 
 from nats.aio.msg import Msg
 
-from workflow_operator.history.errors import InvalidInput, UnknownFormat
+from workflow_operator.history.errors import InvalidInput, Unavailable, UnknownFormat
 from workflow_operator.history.events import InstanceEvent, decode_event
 from workflow_operator.history.subjects import InstanceKey
 from workflow_operator.jetstream.connection import Connection
@@ -75,6 +75,18 @@ class ProjectionFeed:
                 logger.error("%s, %s: removed from the projection: %s", message.subject, source, error)
                 await send(self._connection, message, b"+TERM")
         return events
+
+    async def pending(self, partition: int) -> int:
+        """How many events of a partition wait, or are held by a replica.
+
+        Raises:
+            Unavailable: the transport does not answer.
+        """
+        consumer = partition_consumer(partition)
+        info = await self._connection.api(f"CONSUMER.INFO.{PROJECTION}.{consumer}", {})
+        if "error" in info:
+            raise Unavailable(f"JetStream: {PROJECTION}, {consumer}: {info['error'].get('description')}")
+        return int(info["num_pending"]) + int(info["num_ack_pending"])
 
 
 def source_sequence(header: str) -> int:
