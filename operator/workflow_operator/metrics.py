@@ -145,9 +145,20 @@ API_REQUESTS = _counter(
 
 EXECUTIONS = _counter(
     "workflow_operator_executions_total",
-    "Times that an instance was taken from the queue and let go of, by what became of it.",
+    "Times that an instance was taken from the queue and let go of, by what became of it. Returned: given back as it "
+    "was, at a shutdown or to a newer release; nothing: it had ended already.",
     _EXECUTING,
-    outcome=("succeeded", "failed", "cancelled", "parked", "overtaken", "crashed", "unavailable"),
+    outcome=(
+        "succeeded",
+        "failed",
+        "cancelled",
+        "parked",
+        "overtaken",
+        "crashed",
+        "unavailable",
+        "returned",
+        "nothing",
+    ),
 )
 EXECUTION_DURATION = _histogram(
     "workflow_operator_execution_duration_seconds", "Time of an instance in a slot.", _EXECUTING, _QUICK
@@ -168,7 +179,7 @@ REPLAYS = _counter(
 REPLAYED_CALLS = _counter("workflow_operator_replayed_calls_total", "Host calls answered from the history.", _EXECUTING)
 HOST_CALLS = _counter(
     "workflow_operator_host_calls_total",
-    "Host calls done and recorded, those of a replay not among them.",
+    "Host calls that are new to the history, and so are done.",
     _EXECUTING,
     call=("transition", "sleep", "finish"),
 )

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from tests.fakes.records import new_key
-from workflow_operator.history import WorkQueue
+from workflow_operator.history import QueueDepth, WorkQueue
 
 SOON = 10.0
 
@@ -40,6 +40,32 @@ class WorkQueueContract:
             await work_queue.enqueue(new_key())
 
         assert [len(await work_queue.pull(3, SOON)), len(await work_queue.pull(3, SOON))] == [3, 2]
+
+    async def test_knows_how_much_waits_is_held_and_comes_later(self, work_queue: WorkQueue, clock: Clock) -> None:
+        assert await work_queue.depth() == QueueDepth(waiting=0, held=0, scheduled=0)
+        for _ in range(4):
+            await work_queue.enqueue(new_key())
+        for _ in range(2):
+            await work_queue.enqueue_at(new_key(), in_seconds(clock, 1000), cause=1)
+
+        (held,) = await work_queue.pull(1, SOON)
+
+        assert await work_queue.depth() == QueueDepth(waiting=3, held=1, scheduled=2)
+        await held.ack()
+        assert await work_queue.depth() == QueueDepth(waiting=3, held=0, scheduled=2)
+
+    async def test_tells_when_an_instance_was_queued_however_often_it_is_delivered(
+        self, work_queue: WorkQueue, clock: Clock
+    ) -> None:
+        begun = clock.now()
+        await work_queue.enqueue(new_key())
+        (first,) = await work_queue.pull(1, SOON)
+        queued_at = first.queued_at
+        await first.retry(0)
+        (second,) = await work_queue.pull(1, SOON)
+
+        assert begun - timedelta(seconds=1) <= queued_at <= clock.now()
+        assert (second.attempt, second.queued_at) == (2, queued_at)
 
     async def test_is_empty_after_the_timeout(self, work_queue: WorkQueue) -> None:
         assert await work_queue.pull(3, 0.05) == []

@@ -37,6 +37,7 @@ class MemoryFeed:
     behind: list[InstanceKey] = field(default_factory=list)
     partitions: int = 1
     fail_pull: Exception | None = None
+    fail_pending: Exception | None = None
     given: list[HeldEvent] = field(default_factory=list)
 
     async def pull(self, partition: int, limit: int, timeout_seconds: float) -> Sequence[HeldEvent]:
@@ -56,6 +57,12 @@ class MemoryFeed:
             return again
         await asyncio.Event().wait()
         raise AssertionError
+
+    async def pending(self, partition: int) -> int:
+        await asyncio.sleep(0)
+        if self.fail_pending is not None:
+            raise self.fail_pending
+        return sum(len(batch) for batch in self.batches.get(partition, [])) + sum(not held.fate for held in self.given)
 
     async def tails(self) -> AsyncIterator[InstanceKey]:
         for key in self.behind:

@@ -14,6 +14,7 @@ from workflow_operator.history import (
     InstanceEvent,
     InstanceKey,
     InstanceStatus,
+    QueueDepth,
     decode_event,
     decode_status,
     encode_event,
@@ -97,6 +98,7 @@ class MemoryDataBus:
 class _Entry:
     """A queued instance. Whoever pulls it after ``visible_at`` holds it, by a ``holder`` number of their own."""
 
+    queued_at: datetime
     visible_at: datetime
     attempt: int = 0
 
@@ -114,7 +116,7 @@ class MemoryWorkQueue:
     async def enqueue(self, key: InstanceKey) -> bool:
         if key in self.entries:
             return False
-        self.entries[key] = _Entry(self.clock.now())
+        self.entries[key] = _Entry(self.clock.now(), self.clock.now())
         self._changed.set()
         return True
 
@@ -149,12 +151,16 @@ class MemoryWorkQueue:
         for timer, at in list(self.timers.items()):
             if at <= now and timer[0] not in self.entries:
                 del self.timers[timer]
-                self.entries[timer[0]] = _Entry(at)
+                self.entries[timer[0]] = _Entry(now, at)
         ready = [(key, entry) for key, entry in self.entries.items() if entry.visible_at <= now][:limit]
         for _, entry in ready:
             entry.visible_at = now + self.ack_wait
             entry.attempt += 1
         return [_MemoryDelivery(self, key, entry, entry.attempt) for key, entry in ready]
+
+    async def depth(self) -> QueueDepth:
+        held = sum(entry.attempt > 0 for entry in self.entries.values())
+        return QueueDepth(len(self.entries) - held, held, len(self.timers))
 
     def changed(self) -> None:
         self._changed.set()
@@ -168,6 +174,10 @@ class _MemoryDelivery:
     key: InstanceKey
     entry: _Entry
     attempt: int
+
+    @property
+    def queued_at(self) -> datetime:
+        return self.entry.queued_at
 
     async def extend(self) -> None:
         self.entry.visible_at = self.queue.clock.now() + self.queue.ack_wait

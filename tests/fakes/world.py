@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from tests.fakes.clock import FakeClock
-from tests.fakes.events import KEY
+from tests.fakes.events import EPOCH, KEY
 from tests.fakes.memory import MemoryDataBus, MemoryWorkQueue
 from tests.fakes.sandbox import FakeSandboxes, Script
 from workflow_operator.engine import EngineLimits, WorkflowRunner
@@ -148,6 +148,7 @@ class HandDelivery:
     def __init__(self, key: InstanceKey = KEY, attempt: int = 1) -> None:
         self.key = key
         self.attempt = attempt
+        self.queued_at = EPOCH
         self.fate: list[str] = []
 
     async def extend(self) -> None:

@@ -40,7 +40,7 @@ def status(count: int) -> InstanceStatus | None:
     ],
 )
 def test_plan(known: int, arrived: list[int], expected: Any) -> None:
-    wanted = Fold(status(expected)) if isinstance(expected, int) else expected  # type: ignore[arg-type]
+    wanted = Fold(status(expected), EVENTS[known:expected]) if isinstance(expected, int) else expected  # type: ignore[arg-type]
     for order in permutations(arrived):
         assert plan(status(known), [EVENTS[place] for place in order]) == wanted
         assert plan(status(known), [EVENTS[place] for place in (*order, *order)]) == wanted

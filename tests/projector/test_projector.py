@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -13,12 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.clock import settle
-from tests.fakes.events import KEY, event
+from tests.fakes.counted import Moved, sample
+from tests.fakes.events import KEY, at, event
 from tests.fakes.feed import Everything, HeldEvent, MemoryFeed, Slow
 from tests.fakes.memory import MemoryDataBus
 from workflow_operator.history import EventType, InstanceEvent, InstanceKey, InstanceStatus, fold
 from workflow_operator.history.errors import InvalidInput, Unavailable, UnknownFormat
 from workflow_operator.projector import Projector
+from workflow_operator.projector.projector import lag
 
 T = EventType
 OTHER = InstanceKey("team-b", UUID(int=77))
@@ -56,6 +59,10 @@ async def stored(bus: MemoryDataBus, key: InstanceKey = KEY) -> InstanceStatus |
     return (await bus.query_statuses([key])).get(key)
 
 
+def now() -> datetime:
+    return at(1000)
+
+
 async def project(bus: Any, *feeds: MemoryFeed, slept: list[float] | None = None) -> None:
     """Run one projector on each feed until all of them wait."""
 
@@ -66,7 +73,7 @@ async def project(bus: Any, *feeds: MemoryFeed, slept: list[float] | None = None
             await asyncio.Event().wait()
         await asyncio.sleep(0)
 
-    tasks = [asyncio.create_task(Projector(bus, feed, Everything(), sleep).start()) for feed in feeds]
+    tasks = [asyncio.create_task(Projector(bus, feed, Everything(), sleep, now).start()) for feed in feeds]
     await settle()
     failed = [task for task in tasks if task.done()]
     for task in tasks:
@@ -325,7 +332,7 @@ async def test_only_its_own_partitions_are_followed() -> None:
     async def sleep(_: float) -> None:
         await asyncio.Event().wait()
 
-    task = asyncio.create_task(Projector(bus, feed, Odd(), sleep).start())
+    task = asyncio.create_task(Projector(bus, feed, Odd(), sleep, now).start())
     await settle()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -342,7 +349,7 @@ async def test_histories_are_compared_with_statuses_at_the_start_and_when_asked(
     async def sleep(_: float) -> None:
         await asyncio.Event().wait()
 
-    projector = Projector(bus, feed, Everything(), sleep)
+    projector = Projector(bus, feed, Everything(), sleep, now)
     task = asyncio.create_task(projector.start())
     await settle()
     # The damaged one before it holds nobody up.
@@ -370,14 +377,59 @@ async def test_a_comparison_that_is_interrupted_is_done_again() -> None:
             raise Unavailable("no answer")
         return await query(key, after=after)
 
-    async def sleep(_: float) -> None:
-        await asyncio.sleep(0)
+    async def sleep(seconds: float) -> None:
+        await (asyncio.sleep(0) if seconds <= 10 else asyncio.Event().wait())
 
     bus.query_history = failing  # type: ignore[method-assign]
-    projector = Projector(bus, MemoryFeed({}, behind=[KEY]), Everything(), sleep)
+    projector = Projector(bus, MemoryFeed({}, behind=[KEY]), Everything(), sleep, now)
     task = asyncio.create_task(projector.start())
     await settle()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert failures < 0
     assert await stored(bus) is not None
+
+
+async def test_what_is_folded_is_counted_once_and_how_late_it_was() -> None:
+    bus = MemoryDataBus()
+    events = await record(bus, KEY)
+    moved = Moved()
+    # The second half comes before the first, and all of it twice.
+    await project(bus, MemoryFeed({0: [held(events[3:]), held(events), held(events)]}))
+    assert moved.by("projected_events_total") == len(events)
+    assert moved.by("projection_refolds_total") == 1
+    lag = (now() - events[-1].time).total_seconds()
+    assert (moved.by("projection_lag_seconds_count"), moved.by("projection_lag_seconds_sum")) == (1, lag)
+
+
+async def test_a_clock_behind_that_of_the_writer_makes_no_negative_lag() -> None:
+    bus = MemoryDataBus()
+    events = await record(bus, KEY)
+    assert lag(events, events[0].time) == 0
+
+
+async def test_what_waits_in_its_own_partitions_is_shown() -> None:
+    feed = MemoryFeed({number: [held([event(T.STARTED)] * 2)] for number in range(4)}, partitions=4)
+    shown: list[float] = []
+
+    class Odd:
+        def owns(self, key: str) -> bool:
+            return key in ("partition-1", "partition-3")
+
+    async def pull(*_: object) -> Sequence[HeldEvent]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def sleep(seconds: float) -> None:
+        if seconds == 15:
+            shown.append(sample("projection_pending_events"))
+            feed.fail_pending = Unavailable("no answer")
+        await (asyncio.sleep(0) if len(shown) < 2 else asyncio.Event().wait())
+
+    feed.pull = pull  # type: ignore[method-assign]
+    task = asyncio.create_task(Projector(MemoryDataBus(), feed, Odd(), sleep, now).start())
+    await settle()
+    assert not task.done()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert shown == [4, 4]

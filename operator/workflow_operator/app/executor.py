@@ -15,6 +15,7 @@ from workflow_operator.app import roles
 from workflow_operator.app.health import Readiness, health_endpoints
 from workflow_operator.app.logs import RunNames, log_script_line
 from workflow_operator.app.settings import Settings
+from workflow_operator.engine import SystemClock, follow_queue_depth
 from workflow_operator.metrics import Role
 
 
@@ -37,5 +38,9 @@ async def run_executor(settings: Settings, _: RunNames) -> None:
         executor = await stack.enter_async_context(roles.executor(transport, settings, log_script_line))
         readiness.checks["nats"] = transport.check
         readiness.started()
-        parts = {"executor": executor.run(), "timers": transport.queue.run()}
+        parts = {
+            "executor": executor.run(),
+            "timers": transport.queue.run(),
+            "queue depth": follow_queue_depth(transport.queue, SystemClock()),
+        }
         await roles.run_until_stopped(parts, stop, settings.shutdown_seconds)

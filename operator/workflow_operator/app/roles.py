@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from workflow_operator import metrics
 from workflow_operator.app.health import Readiness
 from workflow_operator.app.settings import Settings
 from workflow_operator.engine import EngineLimits, Executor, SystemClock, WorkflowRunner
@@ -57,6 +58,12 @@ async def transport(settings: Settings, role: str) -> AsyncIterator[Transport]:
         TopologyMismatch: an existing stream differs from the declared one.
     """
     connection = await Connection.open(settings.connection(role))
+    metrics.NATS_CONNECTED.set_function(lambda: connection.connected)
+
+    async def count_reconnect() -> None:
+        metrics.NATS_RECONNECTS.inc()
+
+    connection.on_reconnect(count_reconnect)
     try:
         await ensure(connection, settings.topology())
         # A server that comes back without its store, or without a consumer that was deleted, gets them again.
@@ -109,7 +116,7 @@ async def executor(transport: Transport, settings: Settings, log: LogSink) -> As
 
 def projector(transport: Transport, shares: Membership) -> Projector:
     """A projector that compares all histories with their statuses after each reconnect."""
-    made = Projector(transport.bus, Feed(transport), shares, asyncio.sleep)
+    made = Projector(transport.bus, Feed(transport), shares, asyncio.sleep, SystemClock().now)
 
     async def compare() -> None:
         made.compare_tails()
@@ -152,9 +159,11 @@ class Start:
         try:
             while True:
                 trying = asyncio.ensure_future(attempt())
-                await asyncio.wait({trying, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                if not trying.done():
+                try:
+                    await asyncio.wait({trying, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
                     trying.cancel()
+                if not trying.done():
                     raise Stopped
                 try:
                     return trying.result()

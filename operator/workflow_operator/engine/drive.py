@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import assert_never
 
 from workflow_operator.engine.limits import EngineLimits
+from workflow_operator.engine.measures import Fate
 from workflow_operator.engine.script import Cancelled, Failed, LogSink, Outcome, Parked, Sandboxes, Script, Succeeded
 from workflow_operator.engine.tail import Overtaken, Tail
 from workflow_operator.engine.write import EventWriter
@@ -46,25 +47,27 @@ class DriveContext:
     log: LogSink
 
 
-async def drive(context: DriveContext, delivery: Delivery) -> None:
+async def drive(context: DriveContext, delivery: Delivery) -> Fate:
     """Bring one instance as far as it goes now.
 
-    Returns once the message is acked, given back, or lost to another executor.
+    Returns what became of it, once the message is acked, given back, or lost to another executor.
 
     Raises:
         EngineCrash: the sandbox process died.
         Unavailable: NATS does not answer.
     """
     try:
-        while not await _take(context, delivery):
+        while (fate := await _take(context, delivery)) is None:
             # Someone appended in between: what was read is no ground to claim on.
             pass
     except Overtaken as overtaken:
         logger.info("%s; this executor stops", overtaken)
+        return Fate.OVERTAKEN
+    return fate
 
 
-async def _take(context: DriveContext, delivery: Delivery) -> bool:
-    """One look at the history, and what follows from it; False if it must be looked at again."""
+async def _take(context: DriveContext, delivery: Delivery) -> Fate | None:
+    """One look at the history, and what follows from it; None if it must be looked at again."""
     events = await context.bus.query_history(delivery.key, slim=True)
     # A wake-up may come early by another machine's clock; what is almost due is waited for, and not parked again.
     almost = context.writer.clock.now() + timedelta(seconds=context.limits.park_after_seconds)
@@ -73,24 +76,25 @@ async def _take(context: DriveContext, delivery: Delivery) -> bool:
         case Missing() if delivery.attempt < _MISSING_ATTEMPTS:
             # A follower that lags may not have it yet.
             await delivery.retry(_MISSING_RETRY_SECONDS)
+            return Fate.NOTHING
         case Missing() | Ended():
             await delivery.ack()
+            return Fate.NOTHING
         case Sleeping(until, cause):
-            await _let_sleep(context, delivery, Parked(until, cause))
+            return await _let_sleep(context, delivery, Parked(until, cause))
         case Cancel(epoch, reason):
-            await _conclude(context, delivery, _tail(context, delivery, events, epoch), Cancelled(reason))
+            return await _conclude(context, delivery, _tail(context, delivery, events, epoch), Cancelled(reason))
         case Abandon(epoch, crashes):
             error = EngineCrash(f"{crashes} executors in a row stopped while running this script, and none got further")
-            await _conclude(context, delivery, _tail(context, delivery, events, epoch), Failed(error))
+            return await _conclude(context, delivery, _tail(context, delivery, events, epoch), Failed(error))
         case Drive(epoch, claim):
             tail = _tail(context, delivery, events, epoch)
             if claim and not await tail.claim():
-                return False
+                return None
             script = Script(events, tail, context.writer.clock, context.limits, context.log)
-            await _conclude(context, delivery, tail, await _supervised(context, delivery, script, tail))
+            return await _conclude(context, delivery, tail, await _supervised(context, delivery, script, tail))
         case _:
             assert_never(action)
-    return True
 
 
 def _tail(context: DriveContext, delivery: Delivery, events: list[InstanceEvent], epoch: int) -> Tail:
@@ -128,31 +132,36 @@ async def _beat_until_interrupted(context: DriveContext, delivery: Delivery, tai
     return Cancelled(tail.cancelled.reason or "")
 
 
-async def _conclude(context: DriveContext, delivery: Delivery, tail: Tail, outcome: Outcome) -> None:
+async def _conclude(context: DriveContext, delivery: Delivery, tail: Tail, outcome: Outcome) -> Fate:
     match outcome:
         case Parked():
-            await _let_sleep(context, delivery, outcome)
-            return
+            return await _let_sleep(context, delivery, outcome)
         case Succeeded(output):
             try:
                 await tail.append(EventType.SUCCEEDED, output=output)
+                fate = Fate.SUCCEEDED
             except ScriptError as error:
                 await tail.append(EventType.FAILED, error=_info(error))
+                fate = Fate.FAILED
         case Failed(error):
             await tail.append(EventType.FAILED, error=_info(error))
+            fate = Fate.FAILED
         case Cancelled(reason):
             await tail.append(EventType.CANCELLED, reason=reason)
+            fate = Fate.CANCELLED
         case _:
             assert_never(outcome)
     await delivery.ack()
+    return fate
 
 
-async def _let_sleep(context: DriveContext, delivery: Delivery, parked: Parked) -> None:
+async def _let_sleep(context: DriveContext, delivery: Delivery, parked: Parked) -> Fate:
     await context.queue.enqueue_at(delivery.key, parked.until, parked.cause)
     await delivery.ack()
     # While the message was held, the queue refused another one: whoever appended an input meanwhile relies on this.
     if await context.bus.query_history(delivery.key, after=parked.cause):
         await context.queue.enqueue(delivery.key)
+    return Fate.PARKED
 
 
 def _info(error: ScriptError) -> ErrorInfo:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from workflow_operator import metrics
 from workflow_operator.engine.drive import DriveContext, drive
+from workflow_operator.engine.measures import Fate, first_waits, measured_execution
 from workflow_operator.history import Delivery
 from workflow_operator.history.errors import EngineCrash, Unavailable, UnknownFormat
 
@@ -33,6 +35,7 @@ class Executor:
     async def run(self) -> None:
         """Work until cancelled. Then hand over: what was held is given back to the queue at once, and goes on
         elsewhere from its last recorded step."""
+        metrics.EXECUTOR_SLOTS.set(self._context.limits.slots)
         try:
             while True:
                 await self._slots.acquire()
@@ -53,6 +56,8 @@ class Executor:
             logger.warning("cannot pull queued instances: %s", error)
             await self._context.writer.clock.sleep(_RETRY_SECONDS)
             return
+        for seconds in first_waits(deliveries, self._context.writer.clock.now()):
+            metrics.QUEUE_WAIT.observe(seconds)
         for delivery in deliveries:
             await self._slots.acquire()
             task = asyncio.create_task(self._hold(delivery), name=f"drive {delivery.key}")
@@ -64,15 +69,22 @@ class Executor:
         self._slots.release()
 
     async def _hold(self, delivery: Delivery) -> None:
+        with measured_execution() as execution:
+            execution.fate = await self._drive(delivery)
+
+    async def _drive(self, delivery: Delivery) -> Fate:
         try:
-            await drive(self._context, delivery)
+            return await drive(self._context, delivery)
         except (Unavailable, EngineCrash) as error:
             logger.warning("instance %s: %s; the queue delivers it again", delivery.key, error)
             # Tries are counted, and a machine that is short of something needs time.
             await delivery.retry(_RETRY_SECONDS * 2 ** min(delivery.attempt - 1, _MOST_DOUBLINGS))
+            return Fate.UNAVAILABLE if isinstance(error, Unavailable) else Fate.CRASHED
         except UnknownFormat as error:
             logger.warning("instance %s: %s It is left to a newer replica", delivery.key, error)
             await delivery.retry(_FAILED_RETRY_SECONDS)
+            return Fate.RETURNED
         except Exception:
             logger.exception("instance %s: the drive failed; the queue delivers it again", delivery.key)
             await delivery.retry(_FAILED_RETRY_SECONDS)
+            return Fate.CRASHED

@@ -12,8 +12,10 @@ from typing import Protocol, TypeAlias
 
 from pydantic import JsonValue
 
+from workflow_operator import metrics
 from workflow_operator.engine.clock import Clock
 from workflow_operator.engine.limits import EngineLimits
+from workflow_operator.engine.measures import count_call, counted_limits
 from workflow_operator.engine.tail import Tail
 from workflow_operator.history import CallRecord, EventType, InstanceEvent
 from workflow_operator.history.errors import (
@@ -107,9 +109,11 @@ class Script:
             Overtaken: another executor has the instance.
             Unavailable: NATS does not answer.
         """
+        metrics.REPLAYS.inc(self._replay.replaying)
         async with sandboxes.session(self._started.namespace) as session:
             try:
-                return await self._run(session)
+                with counted_limits():
+                    return await self._run(session)
             except EngineCrash:
                 raise
             except ScriptError as error:
@@ -168,6 +172,7 @@ class Script:
             self._finished = True
         found = self._replay.call(call.name, call.arguments)
         handler = {"transition": self._transition, "sleep": self._sleep, "finish": self._finish}[call.name]
+        count_call(call.name, found)
         outcome = None if isinstance(found, Recorded) else await handler(found, call)
         if self._tail.cancelled is not None:
             return Cancelled(self._tail.cancelled.reason or "")

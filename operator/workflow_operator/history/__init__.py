@@ -18,7 +18,7 @@ from workflow_operator.history.events import (
     well_formed,
 )
 from workflow_operator.history.format import FORMAT_VERSION
-from workflow_operator.history.ports import DataBus, Delivery, WorkQueue
+from workflow_operator.history.ports import DataBus, Delivery, QueueDepth, WorkQueue
 from workflow_operator.history.status import InstanceStatus, StatusValue, decode_status, encode_status, fold
 from workflow_operator.history.subjects import InstanceKey
 
@@ -35,6 +35,7 @@ __all__ = [
     "InstanceKey",
     "InstanceStatus",
     "Origin",
+    "QueueDepth",
     "StatusValue",
     "WorkQueue",
     "decode_event",

@@ -7,6 +7,7 @@ contract tests.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -73,6 +74,10 @@ class Delivery(Protocol):
     def attempt(self) -> int:
         """How many times the queue has delivered it, this one included."""
 
+    @property
+    def queued_at(self) -> datetime:
+        """When it was queued, by the transport's clock."""
+
     async def extend(self) -> None:
         """Keep holding it. Failures are silent: the history fences a holder that lost it."""
 
@@ -81,6 +86,15 @@ class Delivery(Protocol):
 
     async def retry(self, delay_seconds: float) -> None:
         """Give it back, to be delivered again after the delay. Failures are silent: it is delivered again anyway."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """Instances that wait for an executor, that one holds, and that are to be queued later (or as soon as not held)."""
+
+    waiting: int
+    held: int
+    scheduled: int
 
 
 class WorkQueue(Protocol):
@@ -107,6 +121,13 @@ class WorkQueue(Protocol):
 
     async def pull(self, limit: int, timeout_seconds: float) -> list[Delivery]:
         """Take up to ``limit`` queued instances; empty after the timeout.
+
+        Raises:
+            Unavailable: the transport does not answer.
+        """
+
+    async def depth(self) -> QueueDepth:
+        """How much is in the queue, for all replicas together. Not exact while it changes.
 
         Raises:
             Unavailable: the transport does not answer.

@@ -21,9 +21,10 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Write this status over the one it was folded from."""
+    """Write this status over the one it was folded from. ``events`` are what is new in it, in order."""
 
     status: InstanceStatus
+    events: Sequence[InstanceEvent]
 
 
 Plan: TypeAlias = Stale | Gap | Fold
@@ -48,7 +49,7 @@ def plan(status: InstanceStatus | None, events: Sequence[InstanceEvent]) -> Plan
             return Gap()
         folded = fold(folded, event)
     assert folded is not None
-    return Fold(folded)
+    return Fold(folded, news)
 
 
 def without_values(status: InstanceStatus) -> InstanceStatus:

@@ -6,8 +6,10 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import Protocol
 
+from workflow_operator import metrics
 from workflow_operator.history import DataBus, InstanceEvent, InstanceKey, InstanceStatus, encode_status
 from workflow_operator.history.errors import (
     Conflict,
@@ -26,6 +28,7 @@ _BATCH = 500
 _PULL_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
 _NEWER_RELEASE_SECONDS = 10.0
+_PENDING_SECONDS = 15.0
 _CACHED_STATUSES = 2_000
 _CACHED_BYTES = 16 * 1024
 
@@ -57,6 +60,13 @@ class Feed(Protocol):
             Unavailable: NATS does not answer.
         """
 
+    async def pending(self, partition: int) -> int:
+        """How many events of a partition are not acked yet.
+
+        Raises:
+            Unavailable: NATS does not answer.
+        """
+
     def tails(self) -> AsyncIterator[InstanceKey]:
         """The instances whose last event is not the one that their status was folded from.
 
@@ -78,11 +88,19 @@ class Projector:
     names the last event in it, and every event names the one before it, so the result is the same.
     """
 
-    def __init__(self, bus: DataBus, feed: Feed, shares: Shares, sleep: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        bus: DataBus,
+        feed: Feed,
+        shares: Shares,
+        sleep: Callable[[float], Awaitable[None]],
+        now: Callable[[], datetime],
+    ) -> None:
         self._bus = bus
         self._feed = feed
         self._shares = shares
         self._sleep = sleep
+        self._now = now
         self._cache: dict[InstanceKey, InstanceStatus] = {}
         self._compare = asyncio.Event()
         self._compare.set()
@@ -95,12 +113,13 @@ class Projector:
         """Project until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._compare_when_asked())
+            group.create_task(self._show_pending())
             for partition in range(self._feed.partitions):
                 group.create_task(self._follow(partition))
 
     async def _follow(self, partition: int) -> None:
         while True:
-            if not self._shares.owns(f"partition-{partition}"):
+            if not self._owns(partition):
                 await self._sleep(_RETRY_SECONDS)
                 continue
             try:
@@ -109,6 +128,18 @@ class Projector:
             except WorkflowError as error:
                 logger.warning("partition %d: %s", partition, error)
                 await self._sleep(_RETRY_SECONDS)
+
+    def _owns(self, partition: int) -> bool:
+        return self._shares.owns(f"partition-{partition}")
+
+    async def _show_pending(self) -> None:
+        while True:
+            owned = filter(self._owns, range(self._feed.partitions))
+            try:
+                metrics.PROJECTION_PENDING.set(sum(await asyncio.gather(*map(self._feed.pending, owned))))
+            except WorkflowError as error:
+                logger.info("it is not known how many events are not folded yet: %s", error)
+            await self._sleep(_PENDING_SECONDS)
 
     async def _project(self, batch: Sequence[ProjectedEvent]) -> None:
         groups: dict[InstanceKey, list[ProjectedEvent]] = defaultdict(list)
@@ -153,8 +184,10 @@ class Projector:
             match plan(self._cache.get(key), events):
                 case Stale():
                     return True
-                case Fold(folded):
+                case Fold(folded, news):
                     if await self._write(key, folded):
+                        metrics.PROJECTED_EVENTS.inc(len(news))
+                        metrics.PROJECTION_LAG.observe(lag(news, self._now()))
                         return True
                 case Gap() if whole:
                     raise InvalidInput(f"instance {key}: an event is missing in the history itself; it is damaged")
@@ -163,6 +196,7 @@ class Projector:
                     if not history or history[-1].sequence < max(event.sequence for event in events):
                         # A follower that lags does not have it yet.
                         return False
+                    metrics.PROJECTION_REFOLDS.inc()
                     await self._reload(key)
                     return await self._fold(key, history, whole=True)
 
@@ -211,3 +245,8 @@ class Projector:
                 await self._fold(key, history, whole=True)
         except Terminal as error:
             logger.error("instance %s: not compared: %s", key, error)
+
+
+def lag(events: Sequence[InstanceEvent], now: datetime) -> float:
+    """Seconds since the last of these events. Its time is of another machine's clock: never less than zero."""
+    return max(0.0, (now - events[-1].time).total_seconds())
