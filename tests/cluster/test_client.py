@@ -79,8 +79,8 @@ async def test_what_is_not_there_is_none(api: FakeApi, client: WorkflowRunClient
     assert await client.get("team-a", "nightly") is None
     assert await client.config_map("team-a", "scripts") is None
     assert api.asked[1][1] == "/api/v1/namespaces/team-a/configmaps/scripts"
-    with pytest.raises(NotFound, match="get namespaces kube-system"):
-        await client.cluster_id()
+    with pytest.raises(NotFound, match="get namespaces team-b"):
+        await client.namespace_uid("team-b")
     with pytest.raises(NotFound, match="patch workflowruns/status team-a/nightly"):
         await client.patch_status("team-a", "nightly", "u", "1", {})
 
@@ -99,10 +99,41 @@ async def test_a_status_goes_out_whole_and_bound_to_its_object(api: FakeApi, cli
     assert api.asked == [("PATCH", f"{RUN}/status", "application/json-patch+json", patch)]
 
 
-async def test_the_cluster_is_known_by_the_uid_of_kube_system(api: FakeApi, client: WorkflowRunClient) -> None:
+async def test_a_namespace_has_a_uid(api: FakeApi, client: WorkflowRunClient) -> None:
     api.answers({"metadata": {"uid": "an-uid"}})
-    assert await client.cluster_id() == "an-uid"
+    assert await client.namespace_uid("kube-system") == "an-uid"
     assert api.asked[0][1] == "/api/v1/namespaces/kube-system"
+
+
+async def pages(request: web.Request) -> web.StreamResponse:
+    """Two pages of runs in each place, with uids that tell the place."""
+    place = request.path.split("/")[5] if "namespaces" in request.path else "anywhere"
+    number = "2" if "continue" in request.query else "1"
+    items = [{"metadata": {"uid": f"{place}-{number}"}}]
+    metadata = {"continue": "a&b"} if number == "1" else {}
+    return web.json_response({"metadata": metadata, "items": items})
+
+
+async def test_all_runs_are_counted_page_by_page(api: FakeApi, client: WorkflowRunClient) -> None:
+    api.respond = pages
+    assert await client.run_uids() == {"anywhere-1", "anywhere-2"}
+    path = "/apis/workflow-operator.dev/v1alpha1/workflowruns?limit=500"
+    assert [asked[1] for asked in api.asked] == [path, f"{path}&continue=a%26b"]
+
+
+async def test_runs_are_counted_in_the_watched_namespaces_only(api: FakeApi) -> None:
+    api.respond = pages
+    configuration = Configuration(host=str(api.server.make_url("")).rstrip("/"))
+    async with WorkflowRunClient(configuration, namespaces=("team-a", "team-b")) as client:
+        assert await client.run_uids() == {"team-a-1", "team-a-2", "team-b-1", "team-b-2"}
+    assert all("/namespaces/team-" in asked[1] for asked in api.asked)
+
+
+async def test_an_event_is_created_in_its_namespace(api: FakeApi, client: WorkflowRunClient) -> None:
+    event = {"apiVersion": "events.k8s.io/v1", "metadata": {"name": "nightly.1", "namespace": "team-a"}}
+    await client.create_event(event)
+    path = "/apis/events.k8s.io/v1/namespaces/team-a/events"
+    assert api.asked == [("POST", path, "application/json", event)]
 
 
 @pytest.mark.parametrize(("code", "ready"), [(200, True), (500, False), (403, False)])

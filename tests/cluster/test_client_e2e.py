@@ -112,9 +112,9 @@ async def test_config_maps_are_read_by_name(client: WorkflowRunClient, kubectl: 
     assert await client.get(kubectl.namespace, "others") is None
 
 
-async def test_the_cluster_has_an_identity(client: WorkflowRunClient, workflowrun_api: ControlPlane) -> None:
+async def test_a_namespace_has_a_uid(client: WorkflowRunClient, workflowrun_api: ControlPlane) -> None:
     uid = workflowrun_api.kubectl("get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}")
-    assert await client.cluster_id() == uid
+    assert await client.namespace_uid("kube-system") == uid
     assert await client.ready()
 
 
@@ -159,7 +159,7 @@ ALLOWED = [
     ("get", "workflowruns", "--all-namespaces"),
     ("patch", "workflowruns", "--subresource=status", "--all-namespaces"),
     ("get", "configmaps", "-n", "default"),
-    ("create", "events", "-n", "default"),
+    ("create", "events.events.k8s.io", "-n", "default"),
     ("get", "namespaces/kube-system"),
 ]
 
@@ -171,7 +171,8 @@ DENIED = [
     ("update", "workflowruns", "--subresource=status", "-n", "default"),
     ("patch", "workflowruns", "--subresource=finalizers", "-n", "default"),
     ("create", "serviceaccounts", "--subresource=token", "-n", ACCOUNT),
-    ("list", "events", "-n", "default"),
+    ("list", "events.events.k8s.io", "-n", "default"),
+    ("create", "events", "-n", "default"),
     ("get", "namespaces/default"),
     ("list", "namespaces"),
     ("list", "customresourcedefinitions"),

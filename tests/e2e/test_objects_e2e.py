@@ -80,6 +80,7 @@ def test_a_run_that_takes_long_is_written_seldom(world: World) -> None:
     events = world.history(key_of(run))
     seconds = (events[-1].time - events[0].time).total_seconds()
     assert seconds > 23
+    assert made.pop(("events", "", "POST")) == 1
     # Pending -> Running -> Complete.
     assert 1 < made.total() <= 1 + 2 + seconds // PROGRESS_SECONDS, dict(made)
 

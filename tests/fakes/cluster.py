@@ -13,12 +13,13 @@ SCRIPT = "function main() {}"
 
 
 class MemoryCluster:
-    """Implements reconcile's Cluster. ``writes`` holds every status that was written."""
+    """Implements reconcile's Cluster. ``writes`` holds every status that was written, ``events`` every Event."""
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], dict[str, Any]] = {}
         self.config_maps: dict[tuple[str, str], dict[str, Any]] = {}
         self.writes: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
         self.gets = 0
         self._versions = itertools.count(1)
 
@@ -65,3 +66,6 @@ class MemoryCluster:
         self.writes.append(status)
         run["status"] = status
         return self.touch(name, namespace)
+
+    async def create_event(self, event: dict[str, Any]) -> None:
+        self.events.append(event)

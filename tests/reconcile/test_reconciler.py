@@ -1,27 +1,18 @@
 """The reconciler against a cluster, a bus and an engine in memory."""
 
 import asyncio
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from tests.fakes.clock import settle
-from tests.fakes.cluster import SCRIPT, MemoryCluster
-from tests.fakes.memory import MemoryDataBus
+from tests.fakes.cluster import SCRIPT
 from tests.fakes.records import event
-from tests.fakes.records import status as instance_status
-from workflow_operator.history import ExecutorRef, InstanceKey, InstanceStatus, Origin, StatusValue
+from tests.reconcile.world import EXECUTOR, INSTANCE, NOW, OTHER, RUN, UID, World, instance
+from workflow_operator.history import InstanceStatus, Origin, StatusValue
 from workflow_operator.history.errors import InvalidInput, NotSerializable, PayloadTooLarge
-from workflow_operator.reconcile import OrphanSweeper, Reconciler
-
-UID = UUID("11111111-2222-4333-8444-555555555555")
-OTHER = UUID("99999999-2222-4333-8444-555555555555")
-KEY = InstanceKey("default", UID)
-NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-EXECUTOR = ExecutorRef(id="replica", epoch=0)
+from workflow_operator.reconcile import OrphanSweeper
 
 
 def nested(levels: int) -> list[Any]:
@@ -29,70 +20,6 @@ def nested(levels: int) -> list[Any]:
     for _ in range(levels - 1):
         value = [value]
     return value
-
-
-class RecordingRunner:
-    """Implements Runner."""
-
-    def __init__(self) -> None:
-        self.executed: list[dict[str, Any]] = []
-        self.cancelled: list[InstanceKey] = []
-        self.refusal: Exception | None = None
-
-    async def execute(
-        self,
-        namespace: str,
-        script: str,
-        fn: str | None = None,
-        args: Any = None,
-        labels: Mapping[str, str] | None = None,
-        *,
-        instance_id: UUID | None = None,
-        origin: Origin | None = None,
-    ) -> UUID:
-        if self.refusal is not None:
-            raise self.refusal
-        assert instance_id is not None
-        self.executed.append({"namespace": namespace, "script": script, "fn": fn, "args": args, "origin": origin})
-        return instance_id
-
-    async def cancel(self, key: InstanceKey, reason: str) -> bool:
-        self.cancelled.append(key)
-        return True
-
-
-class Share:
-    def __init__(self) -> None:
-        self.mine = True
-
-    def owns(self, key: str) -> bool:
-        return self.mine
-
-
-class World:
-    def __init__(self) -> None:
-        self.cluster = MemoryCluster()
-        self.runner = RecordingRunner()
-        self.bus = MemoryDataBus()
-        self.share = Share()
-        self.now = NOW
-        self.reconciler = Reconciler(self.cluster, self.runner, self.bus, self.share, "this-cluster", lambda: self.now)
-
-    @property
-    def phases(self) -> list[str]:
-        return [written["phase"] for written in self.cluster.writes]
-
-    async def see(self, **spec: Any) -> None:
-        self.reconciler.object_changed(self.cluster.create("run", UID, **spec))
-        await self.reconciler.reconcile(KEY)
-
-    async def project(self, history_sequence: int, **fields: Any) -> None:
-        self.reconciler.status_changed(instance(history_sequence, **fields))
-        await self.reconciler.reconcile(KEY)
-
-
-def instance(history_sequence: int, **fields: Any) -> InstanceStatus:
-    return instance_status(KEY, history_sequence, created_at=NOW, **fields)
 
 
 @pytest.fixture
@@ -117,7 +44,7 @@ async def test_a_run_that_ends_at_once_costs_one_write(world: World) -> None:
     await world.see()
     await world.project(2, executor=EXECUTOR)
     await world.project(3, status=StatusValue.COMPLETE, ended_at=NOW)
-    await world.reconciler.reconcile(KEY)
+    await world.reconciler.reconcile(RUN)
     assert world.phases == ["Complete"]
 
 
@@ -144,7 +71,7 @@ async def test_runs_of_others_are_left_to_them_until_the_shares_change(world: Wo
     assert world.runner.executed == []
     world.share.mine = True
     world.reconciler.shares_changed()
-    await world.reconciler.reconcile(KEY)
+    await world.reconciler.reconcile(RUN)
     assert len(world.runner.executed) == 1
 
 
@@ -157,24 +84,24 @@ async def test_an_instance_that_ran_before_this_replica_started_is_mirrored(worl
 async def test_a_finished_run_is_left_alone(world: World) -> None:
     await world.see()
     await world.project(3, status=StatusValue.COMPLETE, ended_at=NOW)
-    world.reconciler.object_changed(world.cluster.touch("run"))
-    await world.reconciler.reconcile(KEY)
+    world.objects.object_changed(world.cluster.touch("run"))
+    await world.reconciler.reconcile(RUN)
     assert (world.phases, len(world.runner.executed)) == (["Complete"], 1)
 
 
 async def test_a_deleted_run_is_cancelled_once(world: World) -> None:
     await world.see()
-    world.reconciler.object_deleted(world.cluster.objects.pop(("default", "run")))
-    await world.reconciler.reconcile(KEY)
-    await world.reconciler.reconcile(KEY)
-    assert world.runner.cancelled == [KEY]
+    world.objects.object_deleted(world.cluster.objects.pop(("default", "run")))
+    await world.reconciler.reconcile(RUN)
+    await world.reconciler.reconcile(RUN)
+    assert world.runner.cancelled == [INSTANCE]
 
 
 async def test_deleting_a_finished_run_cancels_nothing(world: World) -> None:
     await world.see()
     await world.project(3, status=StatusValue.COMPLETE, ended_at=NOW)
-    world.reconciler.object_deleted(world.cluster.objects.pop(("default", "run")))
-    await world.reconciler.reconcile(KEY)
+    world.objects.object_deleted(world.cluster.objects.pop(("default", "run")))
+    await world.reconciler.reconcile(RUN)
     assert world.runner.cancelled == []
 
 
@@ -183,7 +110,7 @@ async def test_a_write_over_a_changed_object_looks_again_and_lands(world: World)
     world.cluster.touch("run")
     await world.project(3, status=StatusValue.COMPLETE, ended_at=NOW)
     assert world.phases == []
-    await world.reconciler.reconcile(KEY)
+    await world.reconciler.reconcile(RUN)
     assert world.phases == ["Complete"]
 
 
@@ -193,7 +120,7 @@ async def test_a_refusal_of_an_outdated_write_is_no_failure(world: World, monkey
     with monkeypatch.context() as patched:
         patched.setattr(world.cluster, "patch_status", refuse)
         await world.project(3, status=StatusValue.COMPLETE, ended_at=NOW)
-    await world.reconciler.reconcile(KEY)
+    await world.reconciler.reconcile(RUN)
     assert world.phases == ["Complete"]
 
 
@@ -214,9 +141,9 @@ async def test_a_write_to_a_recreated_object_never_lands(world: World) -> None:
     await world.see()
     world.cluster.create("run", OTHER)
     await world.project(3, status=StatusValue.COMPLETE, ended_at=NOW)
-    await world.reconciler.reconcile(KEY)
+    await world.reconciler.reconcile(RUN)
     assert world.phases == []
-    assert world.runner.cancelled == [KEY], "the object of this instance is gone"
+    assert world.runner.cancelled == [INSTANCE], "the object of this instance is gone"
 
 
 async def test_a_missing_config_map_is_told_and_waited_for(world: World) -> None:
@@ -227,7 +154,7 @@ async def test_a_missing_config_map_is_told_and_waited_for(world: World) -> None
         "ConfigMap default/scripts does not exist; the run starts when it appears"
     )
     world.cluster.config_maps["default", "scripts"] = {"data": {"main.js": SCRIPT}}
-    await world.reconciler.reconcile(KEY)
+    await world.reconciler.reconcile(RUN)
     assert [started["script"] for started in world.runner.executed] == [SCRIPT]
 
 
@@ -277,8 +204,8 @@ async def test_what_no_history_can_hold_is_told(world: World, refusal: Exception
 async def test_a_spec_that_cannot_be_read_is_told_and_not_run(world: World, spec: dict[str, Any], words: str) -> None:
     run = world.cluster.create("run", UID)
     run["spec"] = spec
-    world.reconciler.object_changed(run)
-    await world.reconciler.reconcile(KEY)
+    world.objects.object_changed(run)
+    await world.reconciler.reconcile(RUN)
     [(reason, message)] = stalled(world.cluster.writes[0])
     assert (reason, words in message) == ("InvalidSpec", True)
     assert world.runner.executed == []
@@ -294,10 +221,10 @@ async def test_a_run_whose_history_is_gone_is_told_of_and_not_run_again(world: W
     world.now = NOW + timedelta(seconds=1)
     await world.project(5, executor=EXECUTOR, steps=3)
     world.now = NOW + timedelta(seconds=9)
-    await world.reconciler.reconcile(KEY)
+    await world.reconciler.reconcile(RUN)
     started = len(world.runner.executed)
     world.reconciler.transport_changed()
-    await world.reconciler.reconcile(KEY)
+    await world.reconciler.reconcile(RUN)
     first, second = world.cluster.writes
     assert [reason for reason, _ in stalled(second)] == ["HistoryLost"]
     assert {name: second[name] for name in first if name != "conditions"} == {
@@ -311,20 +238,20 @@ async def test_a_run_whose_status_alone_is_gone_is_waited_for(world: World) -> N
     world.now = NOW + timedelta(seconds=1)
     await world.project(5, executor=EXECUTOR)
     world.now = NOW + timedelta(seconds=9)
-    await world.reconciler.reconcile(KEY)
-    await world.bus.push_instance_event(event(KEY), 0)
+    await world.reconciler.reconcile(RUN)
+    await world.bus.push_instance_event(event(INSTANCE), 0)
     world.reconciler.transport_changed()
     world.now = NOW + timedelta(seconds=60)
-    await world.reconciler.reconcile(KEY)
+    await world.reconciler.reconcile(RUN)
     assert [stalled(each) for each in world.cluster.writes] == [[] for _ in world.cluster.writes]
     assert len(world.runner.executed) == 1
 
 
 async def test_an_older_sighting_does_not_undo_a_newer_one(world: World) -> None:
     old = world.cluster.create("run", UID)
-    world.reconciler.object_changed(world.cluster.touch("run"))
-    world.reconciler.object_changed(old)
-    await world.reconciler.reconcile(KEY)
+    world.objects.object_changed(world.cluster.touch("run"))
+    world.objects.object_changed(old)
+    await world.reconciler.reconcile(RUN)
     await world.project(3, status=StatusValue.COMPLETE, ended_at=NOW)
     assert world.cluster.gets == 0, "a write with the old version would have had to look again"
 
@@ -340,13 +267,13 @@ class TestOrphans:
     async def test_an_instance_without_its_object_is_cancelled(self, world: World, sweeper: OrphanSweeper) -> None:
         sweeper.observe(self.pending())
         await sweeper.sweep()
-        assert world.runner.cancelled == [KEY]
+        assert world.runner.cancelled == [INSTANCE]
 
     async def test_an_object_recreated_under_the_name_is_another(self, world: World, sweeper: OrphanSweeper) -> None:
         world.cluster.create("run", OTHER)
         sweeper.observe(self.pending())
         await sweeper.sweep()
-        assert world.runner.cancelled == [KEY]
+        assert world.runner.cancelled == [INSTANCE]
 
     async def test_an_object_that_is_there_is_left(self, world: World, sweeper: OrphanSweeper) -> None:
         world.cluster.create("run", UID)
@@ -375,7 +302,7 @@ class TestOrphans:
         world.share.mine = True
         sweeper.shares_changed()
         await settle()
-        assert world.runner.cancelled == [KEY]
+        assert world.runner.cancelled == [INSTANCE]
         running.cancel()
 
     @pytest.mark.parametrize("why", ["another cluster", "ended", "another replica's"])

@@ -10,13 +10,14 @@ from pythonjsonlogger.json import JsonFormatter
 
 from workflow_operator.history import InstanceEvent, InstanceKey, InstanceStatus
 from workflow_operator.javascript.host import LogLine
+from workflow_operator.reconcile import RunKey
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 _script_logger = logging.getLogger("workflow_operator.script")
 
 
 class RunNames(logging.Filter):
-    """Gives each record whose arguments name an instance its fields: namespace, instance and the run's name."""
+    """Gives each record whose arguments name an instance or a run its fields: namespace, instance, the run's name."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,6 +37,8 @@ class RunNames(logging.Filter):
                 record.namespace, record.instance = key.namespace, str(key.instance_id)
                 if (name := self._names.get(key)) is not None:
                     record.run = name
+            elif isinstance(key, RunKey):
+                record.namespace, record.run = key.namespace, key.name
         return True
 
 

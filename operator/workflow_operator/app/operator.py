@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
+from typing import Any
 
 from workflow_operator.app import roles
 from workflow_operator.app.health import Readiness, health_endpoints
 from workflow_operator.app.logs import RunNames, log_script_line
 from workflow_operator.app.settings import Settings
-from workflow_operator.cluster import WorkflowRunClient, load_configuration
+from workflow_operator.cluster import WorkflowRunClient, load_configuration, own_namespace
 from workflow_operator.engine import Sweeper, SystemClock
 from workflow_operator.handlers import watch_runs
 from workflow_operator.history import InstanceStatus
-from workflow_operator.jetstream import StatusWatcher
+from workflow_operator.history.errors import Refused, Unavailable
+from workflow_operator.jetstream import Connection, Membership, StatusWatcher
 from workflow_operator.metrics import Role
-from workflow_operator.reconcile import OrphanSweeper, Reconciler
+from workflow_operator.reconcile import (
+    Announcer,
+    ClusterSide,
+    ObjectStore,
+    OrphanSweeper,
+    Outage,
+    Reconciler,
+    Reporter,
+    StatusWriter,
+    nats_problem,
+)
+
+_LOOK_SECONDS = 1.0
 
 
 async def run_operator(settings: Settings, names: RunNames) -> None:
@@ -35,22 +50,117 @@ async def run_operator(settings: Settings, names: RunNames) -> None:
     stop = asyncio.Event()
     roles.stop_on_signals(stop)
     readiness = Readiness()
-    clock = SystemClock()
+    namespaces = settings.namespaces()
     async with (
         health_endpoints(settings.health_host, settings.health_port, readiness, Role.OPERATOR),
-        WorkflowRunClient(await load_configuration(os.environ)) as cluster,
+        WorkflowRunClient(await load_configuration(os.environ), namespaces=namespaces) as api,
         AsyncExitStack() as stack,
     ):
+        home = identity_namespace(namespaces, own_namespace(os.environ))
         start = roles.Start(stack, readiness, stop)
-        transport = await start.enter("nats", lambda: roles.transport(settings, "operator"))
-        cluster_id = settings.cluster_id or await start.get("apiServer", cluster.cluster_id)
-        executor = await stack.enter_async_context(roles.executor(transport, settings, log_script_line))
-        members = await start.enter("nats", lambda: roles.membership(transport, settings, "operators"))
-        runner = roles.workflow_runner(transport, settings.engine_limits())
-        reconciler = Reconciler(cluster, runner, transport.bus, members, cluster_id, clock.now)
-        orphans = OrphanSweeper(cluster, runner, members, cluster_id)
-        sweeper = Sweeper(transport.queue, clock)
-        watcher = StatusWatcher(transport.connection)
+        cluster_id = settings.cluster_id or await start.get("apiServer", lambda: api.namespace_uid(home))
+        replica = _Replica(settings, names, readiness, api, cluster_id)
+        await roles.run_until_stopped(replica.parts(), stop, settings.shutdown_seconds)
+
+
+def identity_namespace(watched: Sequence[str], own: str | None) -> str:
+    """The namespace whose uid tells this installation from every other. Pure.
+
+    Args:
+        watched: the namespaces that are watched; empty for all. Then there is one installation in the cluster;
+            otherwise kube-system cannot be asked for.
+        own: the namespace that this runs in, None outside of a cluster.
+    """
+    return (own or watched[0]) if watched else "kube-system"
+
+
+def share_group(cluster_id: str, watched: Collection[str]) -> str:
+    """The replicas that share out the same runs. Pure.
+
+    Those of another cluster, or with other namespaces, may be in the same NATS, and see other runs.
+    """
+    runs = "\0".join([cluster_id, *sorted(watched)])
+    return f"operators-{hashlib.blake2b(runs.encode(), digest_size=8).hexdigest()}"
+
+
+class _Replica:
+    """The parts of one operator: those on the cluster's side, and those that begin once NATS is there."""
+
+    def __init__(
+        self, settings: Settings, names: RunNames, readiness: Readiness, api: WorkflowRunClient, cluster_id: str
+    ) -> None:
+        self._settings = settings
+        self._names = names
+        self._readiness = readiness
+        self._api = api
+        self._clock = SystemClock()
+        self._watching = threading.Event()
+        self._outage = Outage()
+        self._reporter = Reporter(api, settings.identity, self._clock.now)
+        objects = ObjectStore()
+        writer = StatusWriter(api, objects, self._reporter)
+        self._cluster = ClusterSide(api, objects, writer, cluster_id)
+        self._announcer = Announcer(objects, writer, self._outage, self._clock.now, self._clock.sleep)
+
+    def parts(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """What runs side by side; to be ended in this order."""
+        objects, namespaces = self._cluster.objects, self._settings.namespaces()
+        return {
+            "engine": self._engine(),
+            "announcer": self._announcer.run(),
+            "watch": watch_runs(objects, ready=self._watching, namespaces=namespaces),
+            "events": self._reporter.run(),
+        }
+
+    async def _engine(self) -> None:
+        """What needs NATS; waits for it at first."""
+        settings = self._settings
+        async with AsyncExitStack() as stack:
+            # Whoever runs this ends it by cancelling.
+            start = roles.Start(stack, self._readiness, stop=asyncio.Event())
+            transport = await start.get("nats", lambda: self._connect(stack))
+            executor = await stack.enter_async_context(roles.executor(transport, settings, log_script_line))
+            group = share_group(self._cluster.cluster_id, settings.namespaces())
+            members = await start.enter("nats", lambda: roles.membership(transport, settings, group))
+            self._announcer.shares = members
+            sweeper = Sweeper(transport.queue, self._clock)
+            watcher = StatusWatcher(transport.connection)
+            reconciler, orphans = self._reconciling(transport, members)
+            self._ready_with(transport, watcher)
+            observers = (self._names.observe, sweeper.observe, orphans.observe, reconciler.status_changed)
+            parts = {
+                "executor": executor.run(),
+                "timers": transport.queue.run(),
+                "sweep": sweeper.run(),
+                "orphan sweep": _sweep_orphans(orphans, watcher),
+                "statuses": _follow(watcher, observers),
+                "reconcile": reconciler.run(settings.reconcile_workers),
+                "nats": self._observe(transport.connection),
+            }
+            await roles.run_until_stopped(parts, asyncio.Event(), settings.shutdown_seconds)
+
+    async def _connect(self, stack: AsyncExitStack) -> roles.Transport:
+        try:
+            transport = await stack.enter_async_context(roles.transport(self._settings, "operator"))
+        except Unavailable as error:
+            self._outage.begin(nats_problem(str(error), refused=isinstance(error, Refused)), self._clock.now())
+            raise
+        self._outage.end()
+        return transport
+
+    async def _observe(self, connection: Connection) -> None:
+        while True:
+            problem = connection.problem
+            if problem is None:
+                self._outage.end()
+            else:
+                self._outage.begin(nats_problem(problem, refused=connection.refused), self._clock.now())
+            await self._clock.sleep(_LOOK_SECONDS)
+
+    def _reconciling(self, transport: roles.Transport, members: Membership) -> tuple[Reconciler, OrphanSweeper]:
+        runner = roles.workflow_runner(transport, self._settings.engine_limits())
+        reconciler = Reconciler(self._cluster, runner, transport.bus, members, self._outage, self._clock.now)
+        orphans = OrphanSweeper(self._api, runner, members, self._cluster.cluster_id, self._settings.namespaces())
         members.on_change(reconciler.shares_changed)
         members.on_change(orphans.shares_changed)
 
@@ -58,34 +168,22 @@ async def run_operator(settings: Settings, names: RunNames) -> None:
             reconciler.transport_changed()
 
         transport.connection.on_reconnect(transport_changed)
-        watching = threading.Event()
+        return reconciler, orphans
 
+    def _ready_with(self, transport: roles.Transport, watcher: StatusWatcher) -> None:
         async def api_server() -> str | None:
-            return None if await cluster.ready() else "does not answer, or is not ready"
+            return None if await self._api.ready() else "does not answer, or is not ready"
 
         async def watch() -> str | None:
-            return None if watching.is_set() and watcher.caught_up.is_set() else "not begun yet"
+            return None if self._watching.is_set() and watcher.caught_up.is_set() else "not begun yet"
 
-        async def sweep_orphans() -> None:
-            await watcher.caught_up.wait()
-            await orphans.run()
+        self._readiness.checks |= {"nats": transport.check, "apiServer": api_server, "watch": watch}
+        self._readiness.started()
 
-        readiness.checks |= {"nats": transport.check, "apiServer": api_server, "watch": watch}
-        readiness.started()
-        observers = (names.observe, sweeper.observe, orphans.observe, reconciler.status_changed)
-        await roles.run_until_stopped(
-            {
-                "executor": executor.run(),
-                "timers": transport.queue.run(),
-                "sweep": sweeper.run(),
-                "orphan sweep": sweep_orphans(),
-                "statuses": _follow(watcher, observers),
-                "reconcile": reconciler.run(settings.reconcile_workers),
-                "watch": watch_runs(reconciler, ready=watching, namespaces=settings.namespaces()),
-            },
-            stop,
-            settings.shutdown_seconds,
-        )
+
+async def _sweep_orphans(orphans: OrphanSweeper, watcher: StatusWatcher) -> None:
+    await watcher.caught_up.wait()
+    await orphans.run()
 
 
 async def _follow(watcher: StatusWatcher, observers: Iterable[Callable[[InstanceStatus], None]]) -> None:

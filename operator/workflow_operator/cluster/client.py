@@ -7,6 +7,7 @@ those cost two to three times as much for each request, and add nothing for obje
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
@@ -37,9 +38,16 @@ class WorkflowRunClient:
     Every method raises Unavailable (an with the wait that the server asked for) when the API server
     cannot be reached in time, answers 408, 429 or 5xx, or does not let us; and InvalidInput when it calls the request
     wrong, with its words.
+
+    Args:
+        namespaces: where to look for runs; in all of them if empty, which takes rights in the whole cluster.
+        timeout: seconds for one request.
     """
 
-    def __init__(self, configuration: Configuration, *, timeout: float = REQUEST_TIMEOUT) -> None:
+    def __init__(
+        self, configuration: Configuration, *, namespaces: Sequence[str] = (), timeout: float = REQUEST_TIMEOUT
+    ) -> None:
+        self._namespaces = namespaces
         self._api = ApiClient(configuration)
         self._api.user_agent = "workflow-operator"
         self._timeout = ClientTimeout(total=timeout)
@@ -61,14 +69,23 @@ class WorkflowRunClient:
 
     async def run_uids(self) -> frozenset[str]:
         """The uids of all runs, as the API server's cache has them: it may lag, so ask for an object before acting."""
+        resource = ("apis", *API_VERSION.split("/"))
+        if not self._namespaces:
+            return frozenset(await self._uids(Request("list", PLURAL, ""), _path(*resource, PLURAL)))
         uids: set[str] = set()
-        path, more = _path("apis", *API_VERSION.split("/"), PLURAL), ""
+        for namespace in self._namespaces:
+            path = _path(*resource, "namespaces", namespace, PLURAL)
+            uids |= await self._uids(Request("list", PLURAL, namespace), path)
+        return frozenset(uids)
+
+    async def _uids(self, request: Request, path: str) -> set[str]:
+        uids: set[str] = set()
+        more = ""
         while True:
-            request = Request("list", PLURAL, "")
             page = _object(request, await self._ask(request, f"{path}?limit={_PAGE}{more}", accept=_METADATA_ONLY))
             uids |= {item["metadata"]["uid"] for item in page["items"]}
             if not (token := page["metadata"].get("continue")):
-                return frozenset(uids)
+                return uids
             more = f"&continue={quote(token, safe='')}"
 
     async def patch_status(
@@ -89,11 +106,17 @@ class WorkflowRunClient:
         path = _path("api", "v1", "namespaces", namespace, "configmaps", name)
         return await self._get_or_none(Request("get", "configmaps", f"{namespace}/{name}"), path)
 
-    async def cluster_id(self) -> str:
-        """What tells this cluster from every other: the uid of its namespace kube-system."""
-        request = Request("get", "namespaces", "kube-system")
-        namespace = _object(request, await self._ask(request, _path("api", "v1", "namespaces", "kube-system")))
-        return str(namespace["metadata"]["uid"])
+    async def create_event(self, event: JsonObject) -> None:
+        """Create an Event of events.k8s.io/v1. Raises Conflict when there is one of that name."""
+        namespace = event["metadata"]["namespace"]
+        path = _path("apis", *event["apiVersion"].split("/"), "namespaces", namespace, "events")
+        await self._ask(Request("create", "events.events.k8s.io", namespace), path, event, method="POST")
+
+    async def namespace_uid(self, namespace: str) -> str:
+        """The uid of a namespace."""
+        request = Request("get", "namespaces", namespace)
+        found = _object(request, await self._ask(request, _path("api", "v1", "namespaces", namespace)))
+        return str(found["metadata"]["uid"])
 
     async def ready(self) -> bool:
         """Whether the API server says that it can serve requests; False when it does not, or does not answer."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
 
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
@@ -11,6 +13,7 @@ from workflow_operator.history.errors import InvalidInput
 
 IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 KUBECONFIG = "KUBECONFIG"
+NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 async def load_configuration(environment: Mapping[str, str]) -> Configuration:
@@ -21,7 +24,7 @@ async def load_configuration(environment: Mapping[str, str]) -> Configuration:
     """
     configuration = Configuration()
     try:
-        if IN_CLUSTER in environment and not environment.get(KUBECONFIG):
+        if _in_pod(environment):
             load_incluster_config(configuration)  # type: ignore[no-untyped-call]
         else:
             await load_kube_config(  # type: ignore[no-untyped-call]
@@ -35,3 +38,12 @@ async def load_configuration(environment: Mapping[str, str]) -> Configuration:
     proxied = any(name.lower() in ("http_proxy", "https_proxy") and value for name, value in environment.items())
     configuration.client_session_kwargs = {"trust_env": proxied}
     return configuration
+
+
+def own_namespace(environment: Mapping[str, str], file: Path = NAMESPACE_FILE) -> str | None:
+    """The namespace of the pod that this runs in; None if it runs in none, or without its ServiceAccount."""
+    return file.read_text().strip() if _in_pod(environment) and file.is_file() else None
+
+
+def _in_pod(environment: Mapping[str, str]) -> bool:
+    return IN_CLUSTER in environment and not environment.get(KUBECONFIG)

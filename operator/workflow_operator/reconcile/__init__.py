@@ -1,9 +1,27 @@
 """Reconcile: from object to instance, and from the instance's status back. The one writer of an object's status."""
 
+from workflow_operator.reconcile.notices import Reporter
 from workflow_operator.reconcile.orphans import OrphanSweeper
+from workflow_operator.reconcile.outage import Announcer, Outage, nats_problem
 from workflow_operator.reconcile.ports import Cluster, Runner, Shares
 from workflow_operator.reconcile.queue import KeyQueue
-from workflow_operator.reconcile.reconciler import Reconciler
-from workflow_operator.reconcile.store import ObjectStore
+from workflow_operator.reconcile.reconciler import ClusterSide, Reconciler
+from workflow_operator.reconcile.store import ObjectStore, RunKey
+from workflow_operator.reconcile.writer import StatusWriter
 
-__all__ = ["Cluster", "KeyQueue", "ObjectStore", "OrphanSweeper", "Reconciler", "Runner", "Shares"]
+__all__ = [
+    "Announcer",
+    "Cluster",
+    "ClusterSide",
+    "KeyQueue",
+    "ObjectStore",
+    "OrphanSweeper",
+    "Outage",
+    "Reconciler",
+    "Reporter",
+    "RunKey",
+    "Runner",
+    "Shares",
+    "StatusWriter",
+    "nats_problem",
+]

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
-from workflow_operator.history import InstanceStatus, StatusValue
+from workflow_operator.history import InstanceKey, InstanceStatus, StatusValue
 from workflow_operator.resources.conditions import set_conditions
 from workflow_operator.resources.run import (
     Condition,
@@ -35,12 +35,15 @@ _REASON = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a run has not started. ``stalled``: somebody has to mend something that is there but wrong."""
+    """Why a run does not start, or go on. ``stalled``: somebody has to mend something that is there but wrong."""
 
     reason: str
     message: str
     stalled: bool = False
 
+
+# What a run that goes its way is busy with; any other reason of Reconciling hinders it.
+_ACTIVITIES = frozenset({"Starting", "Queued", "Executing", "Sleeping", "Cancelling"})
 
 HISTORY_LOST = Problem(
     "HistoryLost",
@@ -48,6 +51,22 @@ HISTORY_LOST = Problem(
     "backup, or create a new run",
     stalled=True,
 )
+
+NO_INSTANCE = Problem(
+    "ForeignInstance",
+    "status.instanceID is not an instance ID. Nothing is run: restore the status from a backup, or create a new run",
+    stalled=True,
+)
+
+
+def foreign_instance(instance: InstanceKey) -> Problem:
+    """The status of an object names an instance that was started for another one."""
+    return Problem(
+        "ForeignInstance",
+        f"status.instanceID names {instance.instance_id}, which was not started for a run of this name. Nothing is "
+        "run: restore the object under its own name, or create a new run",
+        stalled=True,
+    )
 
 
 def desired_status(
@@ -79,7 +98,20 @@ def desired_status(
         # What was shown stays: the API server holds it to be final, and nobody knows better.
         return run.status.model_copy(update={"conditions": settled})
     status = RunStatus(observed_generation=generation, phase=Phase.PENDING, conditions=settled)
-    return status if instance is None else status.model_copy(update=_mirrored(instance))
+    return status if instance is None else status.model_copy(update=_mirrored(instance, run.status))
+
+
+def hindrances(status: RunStatus) -> tuple[Condition, ...]:
+    """The conditions that tell what keeps a run from starting, or from going on."""
+    return tuple(
+        condition
+        for condition in status.conditions
+        if condition.status is ConditionStatus.TRUE
+        and (
+            condition.type == ConditionType.STALLED
+            or (condition.type == ConditionType.RECONCILING and condition.reason not in _ACTIVITIES)
+        )
+    )
 
 
 def slim(instance: InstanceStatus) -> InstanceStatus:
@@ -110,7 +142,7 @@ def bounded(value: JsonValue, where: str) -> JsonValue:
     return {"truncated": True, "bytes": size, "readWith": f"workflow-operator status {where}"}
 
 
-def _mirrored(instance: InstanceStatus) -> dict[str, object]:
+def _mirrored(instance: InstanceStatus, shown: RunStatus) -> dict[str, object]:
     error = instance.error
     return {
         "phase": phase_of(instance),
@@ -122,7 +154,8 @@ def _mirrored(instance: InstanceStatus) -> dict[str, object]:
         "output": bounded(instance.output, str(instance.key)),
         "error": error
         and RunError(name=error.name, message=error.message, line=_place(error.line), column=_place(error.column)),
-        "history_sequence": instance.history_sequence,
+        # Of a history that was restored from a backup, the object may have shown later events than it holds.
+        "history_sequence": max(instance.history_sequence, shown.history_sequence or 0),
     }
 
 

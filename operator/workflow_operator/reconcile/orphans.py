@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
 from contextlib import suppress
 
 from workflow_operator.history import InstanceKey, InstanceStatus
 from workflow_operator.history.errors import Retryable
-from workflow_operator.reconcile.ports import Cluster, Runner, Shares
+from workflow_operator.reconcile.ports import Cluster, JsonObject, Runner, Shares
+from workflow_operator.reconcile.store import RunKey, instance_of, read
 
 logger = logging.getLogger(__name__)
 
@@ -19,21 +21,28 @@ class OrphanSweeper:
     """Keeps the pending instances of this cluster in view, and looks for their objects once a minute.
 
     An instance is cancelled only if it was started for this cluster and the API server, asked for its very object,
-    says that there is none, or another one of that name.
+    says that there is none, or one of that name that stands for another instance.
+
+    Args:
+        namespaces: where to look; everywhere if empty.
     """
 
-    def __init__(self, cluster: Cluster, runner: Runner, shares: Shares, cluster_id: str) -> None:
+    def __init__(
+        self, cluster: Cluster, runner: Runner, shares: Shares, cluster_id: str, namespaces: Collection[str] = ()
+    ) -> None:
         self._cluster = cluster
         self._runner = runner
         self._shares = shares
         self._cluster_id = cluster_id
+        self._namespaces = namespaces
         self._names: dict[InstanceKey, str] = {}
         self._soon = asyncio.Event()
 
     def observe(self, instance: InstanceStatus) -> None:
         """Take in a status that was written."""
         origin = instance.origin
-        if instance.terminal or origin is None or origin.cluster != self._cluster_id:
+        elsewhere = bool(self._namespaces) and instance.namespace not in self._namespaces
+        if instance.terminal or elsewhere or origin is None or origin.cluster != self._cluster_id:
             self._names.pop(instance.key, None)
         else:
             self._names[instance.key] = origin.name
@@ -59,14 +68,21 @@ class OrphanSweeper:
         Raises:
             Unavailable: NATS or the API server does not answer.
         """
-        suspects = {key: name for key, name in self._names.items() if self._shares.owns(str(key))}
+        suspects = {key: name for key, name in self._names.items() if self._owns(key, name)}
         if not suspects:
             return
         uids = await self._cluster.run_uids()
         for key, name in suspects.items():
             if str(key.instance_id) in uids:
                 continue
-            found = await self._cluster.get(key.namespace, name)
-            if found is None or found["metadata"]["uid"] != str(key.instance_id):
+            if not stands_for(await self._cluster.get(key.namespace, name), key):
                 logger.info("instance %s: its WorkflowRun %s/%s is gone; cancelling", key, key.namespace, name)
                 await self._runner.cancel(key, "the WorkflowRun was deleted")
+
+    def _owns(self, key: InstanceKey, name: str) -> bool:
+        return self._shares.owns(str(RunKey(key.namespace, name, str(key.instance_id))))
+
+
+def stands_for(run: JsonObject | None, instance: InstanceKey) -> bool:
+    """Whether the object is the instance's own, or a copy of that which was restored from a backup."""
+    return run is not None and instance_of(read(run)[0]) == instance

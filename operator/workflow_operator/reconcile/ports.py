@@ -44,6 +44,8 @@ class Cluster(Protocol):
         self, namespace: str, name: str, uid: str, resource_version: str, status: JsonObject
     ) -> JsonObject: ...
 
+    async def create_event(self, event: JsonObject) -> None: ...
+
 
 class Shares(Protocol):
     """Which runs are this replica's. Two replicas that both believe to own one waste work, and break nothing."""

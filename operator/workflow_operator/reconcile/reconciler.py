@@ -5,23 +5,42 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from workflow_operator.history import DataBus, InstanceKey, InstanceStatus, Origin
-from workflow_operator.history.errors import Conflict, InvalidInput, NotFound, Retryable, ScriptError, Unavailable
-from workflow_operator.reconcile.desired import HISTORY_LOST, Problem, desired_status, slim
-from workflow_operator.reconcile.ports import Cluster, JsonObject, Runner, Shares
+from workflow_operator.history.errors import InvalidInput, Retryable, ScriptError, Unavailable
+from workflow_operator.reconcile.desired import (
+    HISTORY_LOST,
+    NO_INSTANCE,
+    Problem,
+    desired_status,
+    foreign_instance,
+    slim,
+)
+from workflow_operator.reconcile.outage import Outage
+from workflow_operator.reconcile.ports import Cluster, Runner, Shares
 from workflow_operator.reconcile.queue import KeyQueue
 from workflow_operator.reconcile.script import find_script
-from workflow_operator.reconcile.store import ObjectStore, key_of
+from workflow_operator.reconcile.store import ObjectStore, RunKey, instance_of, is_copy
 from workflow_operator.reconcile.timing import Seen, seen_now, write_at
-from workflow_operator.resources.run import WorkflowRun, to_wire
+from workflow_operator.reconcile.writer import StatusWriter
+from workflow_operator.resources.run import WorkflowRun
 
 logger = logging.getLogger(__name__)
 
-_START_CHECK_SECONDS = 5.0
-_PROBLEM_SECONDS = 5.0
+_CHECK_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSide:
+    """What the reconciler has to do with the cluster: its objects, and who writes their statuses."""
+
+    api: Cluster
+    objects: ObjectStore
+    writer: StatusWriter
+    cluster_id: str
+    """Tells this cluster's instances from another's in the same NATS."""
 
 
 class Reconciler:
@@ -30,51 +49,39 @@ class Reconciler:
     Every replica keeps all runs in view and works on its share of them.
 
     Args:
-        cluster_id: tells this cluster's instances from another's in the same NATS.
+        outage: while NATS is away nothing can be decided, and nothing is.
         now: the clock.
     """
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: ClusterSide,
         runner: Runner,
         bus: DataBus,
         shares: Shares,
-        cluster_id: str,
+        outage: Outage,
         now: Callable[[], datetime],
     ) -> None:
         self._cluster = cluster
+        self._objects = cluster.objects
         self._runner = runner
         self._bus = bus
         self._shares = shares
-        self._cluster_id = cluster_id
+        self._outage = outage
         self._now = now
-        self._queue: KeyQueue[InstanceKey] = KeyQueue(asyncio.get_running_loop())
-        self._store = ObjectStore()
-        self._latest: dict[InstanceKey, InstanceStatus] = {}
-        self._seen: dict[InstanceKey, Seen] = {}
-
-    def object_changed(self, run: JsonObject) -> None:
-        """The watch saw an object as it is now."""
-        key = key_of(run)
-        if self._store.put(run):
-            self._queue.add(key)
-        elif key not in self._store:
-            self._forget(key)
-
-    def object_deleted(self, run: JsonObject) -> None:
-        """The watch saw an object go."""
-        key = key_of(run)
-        if self._store.delete(key):
-            self._queue.add(key)
+        self._queue: KeyQueue[RunKey] = KeyQueue(asyncio.get_running_loop())
+        self._latest: dict[RunKey, InstanceStatus] = {}
+        self._seen: dict[RunKey, Seen] = {}
+        self._objects.on_change(self._object_changed)
+        self.shares_changed()
 
     def status_changed(self, instance: InstanceStatus) -> None:
         """The projector wrote a status."""
-        key = instance.key
-        known = self._latest.get(key)
-        if key in self._store and (known is None or known.history_sequence < instance.history_sequence):
-            self._latest[key] = slim(instance)
-            self._queue.add(key)
+        for key in self._objects.standing_for(instance.key):
+            known = self._latest.get(key)
+            if known is None or known.history_sequence < instance.history_sequence:
+                self._latest[key] = slim(instance)
+                self._queue.add(key)
 
     def transport_changed(self) -> None:
         """NATS was away, and may have come back with less than it had: believe nothing that was read before."""
@@ -83,8 +90,14 @@ class Reconciler:
 
     def shares_changed(self) -> None:
         """This replica may have gained runs: look at all of them."""
-        for key in self._store:
+        for key in self._objects:
             self._queue.add(key)
+
+    def _object_changed(self, key: RunKey) -> None:
+        if key in self._objects:
+            self._queue.add(key)
+        else:
+            self._forget(key)
 
     async def run(self, workers: int) -> None:
         """Reconcile until cancelled."""
@@ -96,6 +109,7 @@ class Reconciler:
         while True:
             key = await self._queue.get()
             try:
+                await self._outage.over()
                 await self.reconcile(key)
                 self._queue.forget_failures(key)
             except Retryable as error:
@@ -107,7 +121,7 @@ class Reconciler:
             finally:
                 self._queue.done(key)
 
-    async def reconcile(self, key: InstanceKey) -> None:
+    async def reconcile(self, key: RunKey) -> None:
         """Do what is missing for one run.
 
         Raises:
@@ -115,17 +129,20 @@ class Reconciler:
         """
         if not self._shares.owns(str(key)):
             return
-        run = self._store.get(key)
+        run = self._objects.get(key)
         if run is not None:
             await self._mirror(key, run)
-        elif self._store.is_deleted(key):
-            await self._runner.cancel(key, "the WorkflowRun was deleted")
-            self._store.forget(key)
+        elif (instance := self._objects.left_behind(key)) is not None:
+            if not is_copy(key, instance) or await self._was_started_for(key, instance):
+                await self._runner.cancel(instance, "the WorkflowRun was deleted")
+            self._objects.forget(key)
             self._forget(key)
 
-    async def _mirror(self, key: InstanceKey, run: WorkflowRun) -> None:
-        instance = await self._instance(key)
-        problem = None if instance is not None else await self._begin(key, run)
+    async def _mirror(self, key: RunKey, run: WorkflowRun) -> None:
+        found = await self._instance_or_problem(key, run)
+        instance, problem = (None, found) if isinstance(found, Problem) else (found, None)
+        if instance is not None and await self._lags(key, instance, run):
+            return
         now = self._now()
         desired = desired_status(run, instance, problem, now)
         seen = self._seen[key] = seen_now(self._seen.get(key), desired.phase, now)
@@ -136,26 +153,52 @@ class Reconciler:
             self._queue.add_after(key, (due - now).total_seconds())
             return
         self._seen[key] = replace(seen, written=now)
-        await self._write(key, run, to_wire(desired))
+        await self._cluster.writer.write(run, desired)
 
-    async def _instance(self, key: InstanceKey) -> InstanceStatus | None:
-        return self._latest.get(key) or (await self._bus.query_statuses([key])).get(key)
+    async def _instance_or_problem(self, key: RunKey, run: WorkflowRun) -> InstanceStatus | Problem | None:
+        """The status of the run's instance; None while it is on its way."""
+        instance = instance_of(run)
+        if instance is None:
+            return NO_INSTANCE
+        status = await self._status_of(key, instance)
+        if status is None:
+            return await self._begin(key, run, instance)
+        if is_copy(key, instance) and not _names(status.origin, key):
+            return foreign_instance(instance)
+        return status
 
-    async def _begin(self, key: InstanceKey, run: WorkflowRun) -> Problem | None:
+    async def _status_of(self, key: RunKey, instance: InstanceKey) -> InstanceStatus | None:
+        latest = self._latest.get(key)
+        if latest is not None and latest.key == instance:
+            return latest
+        return (await self._bus.query_statuses([instance])).get(instance)
+
+    async def _lags(self, key: RunKey, instance: InstanceStatus, run: WorkflowRun) -> bool:
+        """Whether the object has shown later events than this status tells of, and a newer status is on its way.
+
+        Otherwise NATS came back from a backup that is older than the object.
+        """
+        shown = run.status.history_sequence or 0
+        if instance.history_sequence >= shown:
+            return False
+        self._queue.add_after(key, _CHECK_SECONDS)
+        return bool(await self._bus.query_history(instance.key, after=shown - 1, slim=True))
+
+    async def _begin(self, key: RunKey, run: WorkflowRun, instance: InstanceKey) -> Problem | None:
         """There is no status of the instance: start it, and look again soon."""
-        self._queue.add_after(key, _START_CHECK_SECONDS)
-        fault = self._store.unreadable(key)
+        self._queue.add_after(key, _CHECK_SECONDS)
+        fault = self._objects.unreadable(key)
         if fault is not None:
             return Problem("InvalidSpec", fault, stalled=True)
         if run.status.instance_id is None:
-            return await self._start(key, run)
-        if await self._bus.query_history(key):
+            return await self._start(instance, run)
+        if await self._bus.query_history(instance, slim=True):
             return None
         return HISTORY_LOST
 
-    async def _start(self, key: InstanceKey, run: WorkflowRun) -> Problem | None:
+    async def _start(self, instance: InstanceKey, run: WorkflowRun) -> Problem | None:
         """Start the instance, again if need be: that is idempotent, and its status may be on its way."""
-        script = await find_script(self._cluster, run)
+        script = await find_script(self._cluster.api, run)
         if isinstance(script, Problem):
             return script
         metadata = run.metadata
@@ -166,36 +209,22 @@ class Reconciler:
                 run.spec.entrypoint,
                 run.spec.input,
                 metadata.labels,
-                instance_id=key.instance_id,
-                origin=Origin(cluster=self._cluster_id, name=metadata.name, generation=metadata.generation),
+                instance_id=instance.instance_id,
+                origin=Origin(cluster=self._cluster.cluster_id, name=metadata.name, generation=metadata.generation),
             )
         except (InvalidInput, ScriptError) as error:
             return Problem("InvalidInput", str(error), stalled=True)
         return None
 
-    async def _write(self, key: InstanceKey, run: WorkflowRun, status: JsonObject) -> None:
-        metadata = run.metadata
-        name = (metadata.namespace, metadata.name)
-        try:
-            written = await self._cluster.patch_status(*name, metadata.uid, metadata.resource_version, status)
-        except (Conflict, NotFound, InvalidInput):
-            # InvalidInput too: the API server checks the rules for changes before it sees that the object is outdated.
-            if not await self._look_again(key, run):
-                raise
-            return
-        self.object_changed(written)
+    async def _was_started_for(self, key: RunKey, instance: InstanceKey) -> bool:
+        events = await self._bus.query_history(instance, slim=True)
+        return bool(events) and _names(events[0].origin, key)
 
-    async def _look_again(self, key: InstanceKey, run: WorkflowRun) -> bool:
-        """Take in the object as it is now; False if that is the one known already."""
-        found = await self._cluster.get(run.metadata.namespace, run.metadata.name)
-        if found is not None and key_of(found) == key:
-            if found["metadata"]["resourceVersion"] == run.metadata.resource_version:
-                return False
-            self.object_changed(found)
-        elif self._store.delete(key):
-            self._queue.add(key)
-        return True
-
-    def _forget(self, key: InstanceKey) -> None:
+    def _forget(self, key: RunKey) -> None:
         self._latest.pop(key, None)
         self._seen.pop(key, None)
+
+
+def _names(origin: Origin | None, key: RunKey) -> bool:
+    """Whether an instance was started for an object of this name: in the same namespace it is of, in any cluster."""
+    return origin is not None and origin.name == key.name

@@ -1,8 +1,9 @@
-"""The runs of the cluster as this replica last saw them, by instance."""
+"""The runs of the cluster as this replica last saw them, and which instance each of them stands for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -13,70 +14,141 @@ from workflow_operator.reconcile.ports import JsonObject
 from workflow_operator.resources.run import FINAL_PHASES, WorkflowRun
 
 
-def key_of(run: JsonObject) -> InstanceKey:
-    """The instance of an object: its uid. A recreated object is another instance."""
-    metadata = run["metadata"]
-    return InstanceKey(metadata["namespace"], UUID(metadata["uid"]))
+@dataclass(frozen=True, slots=True, order=True)
+class RunKey:
+    """Names an object, and no other that had or will have its name."""
+
+    namespace: str
+    name: str
+    uid: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+def key_of(run: WorkflowRun) -> RunKey:
+    metadata = run.metadata
+    return RunKey(metadata.namespace, metadata.name, metadata.uid)
+
+
+def instance_of(run: WorkflowRun) -> InstanceKey | None:
+    """The instance that an object stands for: the one named by its uid.
+
+    A copy that was restored from a backup has a new uid, and its status names the instance of the original. None if
+    what it names cannot be an instance.
+    """
+    try:
+        return InstanceKey(run.metadata.namespace, UUID(run.status.instance_id or run.metadata.uid))
+    except ValueError:
+        return None
+
+
+def is_copy(key: RunKey, instance: InstanceKey) -> bool:
+    """Whether the object stands for an instance that was started for another one."""
+    return instance.instance_id != UUID(key.uid)
 
 
 class ObjectStore:
-    """Keeps every run that is not over; of those that are, only that they are."""
+    """Keeps every run that is not over; of those that are, only that they are.
+
+    It is told what the watch sees, and tells its listeners the key of what has changed.
+    """
 
     def __init__(self) -> None:
-        self._active: dict[InstanceKey, WorkflowRun] = {}
-        self._unreadable: dict[InstanceKey, str] = {}
-        self._deleted: set[InstanceKey] = set()
-        self._over: set[InstanceKey] = set()
+        self._active: dict[RunKey, WorkflowRun] = {}
+        self._unreadable: dict[RunKey, str] = {}
+        self._deleted: dict[RunKey, InstanceKey] = {}
+        self._over: set[RunKey] = set()
+        self._runs: dict[InstanceKey, tuple[RunKey, ...]] = {}
+        self._listeners: list[Callable[[RunKey], None]] = []
 
-    def put(self, run: JsonObject) -> bool:
-        """Take in an object; False if nothing is to be done about it. An older version than the one kept is ignored."""
-        key = key_of(run)
+    def on_change(self, listener: Callable[[RunKey], None]) -> None:
+        """Call ``listener`` with the key of each run that has changed, ended or gone."""
+        self._listeners.append(listener)
+
+    def object_changed(self, run: JsonObject) -> None:
+        """Take in an object as it is now. An older version than the one kept is ignored.
+
+        Raises:
+            ValueError: not even metadata and status can be read.
+        """
         parsed, fault = read(run)
-        if parsed.status.phase in FINAL_PHASES:
-            self._drop(key)
-            self._over.add(key)
-            return False
+        key = key_of(parsed)
         known = self._active.get(key)
         if key in self._over or key in self._deleted or (known is not None and _is_older(parsed, known)):
-            return False
-        self._active[key] = parsed
-        if fault is not None:
-            self._unreadable[key] = fault
-        return True
+            return
+        self._drop(key)
+        if parsed.status.phase in FINAL_PHASES:
+            self._over.add(key)
+        else:
+            self._keep(key, parsed, fault)
+        self._tell(key)
 
-    def unreadable(self, key: InstanceKey) -> str | None:
+    def object_deleted(self, run: JsonObject) -> None:
+        """The object is gone.
+
+        Raises:
+            ValueError: not even metadata and status can be read.
+        """
+        self.gone(read(run)[0])
+
+    def gone(self, run: WorkflowRun) -> None:
+        """The object, as it was last, is gone."""
+        key, instance = key_of(run), instance_of(run)
+        self._drop(key)
+        if key in self._over or run.status.phase in FINAL_PHASES:
+            self._over.discard(key)
+        elif instance is not None:
+            self._deleted[key] = instance
+        self._tell(key)
+
+    def forget(self, key: RunKey) -> None:
+        """The deletion was acted on."""
+        self._deleted.pop(key, None)
+
+    def get(self, key: RunKey) -> WorkflowRun | None:
+        return self._active.get(key)
+
+    def unreadable(self, key: RunKey) -> str | None:
         """What is wrong with the object's spec, None if nothing."""
         return self._unreadable.get(key)
 
-    def delete(self, key: InstanceKey) -> bool:
-        """The object is gone; False if its instance needs nothing for that."""
-        self._drop(key)
-        if key in self._over:
-            self._over.discard(key)
-            return False
-        self._deleted.add(key)
-        return True
+    def left_behind(self, key: RunKey) -> InstanceKey | None:
+        """The instance of an object that is gone, until that is forgotten."""
+        return self._deleted.get(key)
 
-    def forget(self, key: InstanceKey) -> None:
-        """The deletion was acted on."""
-        self._deleted.discard(key)
+    def standing_for(self, instance: InstanceKey) -> tuple[RunKey, ...]:
+        """The runs that stand for the instance: one, unless somebody has copied a status."""
+        return self._runs.get(instance, ())
 
-    def _drop(self, key: InstanceKey) -> None:
-        self._active.pop(key, None)
-        self._unreadable.pop(key, None)
-
-    def get(self, key: InstanceKey) -> WorkflowRun | None:
-        return self._active.get(key)
-
-    def is_deleted(self, key: InstanceKey) -> bool:
-        return key in self._deleted
-
-    def __contains__(self, key: InstanceKey) -> bool:
+    def __contains__(self, key: RunKey) -> bool:
         return key in self._active or key in self._deleted
 
-    def __iter__(self) -> Iterator[InstanceKey]:
+    def __iter__(self) -> Iterator[RunKey]:
         """The keys about which something may have to be done."""
         return iter([*self._active, *self._deleted])
+
+    def _keep(self, key: RunKey, run: WorkflowRun, fault: str | None) -> None:
+        self._active[key] = run
+        if fault is not None:
+            self._unreadable[key] = fault
+        if (instance := instance_of(run)) is not None:
+            self._runs[instance] = (*self._runs.get(instance, ()), key)
+
+    def _drop(self, key: RunKey) -> None:
+        run = self._active.pop(key, None)
+        self._unreadable.pop(key, None)
+        instance = None if run is None else instance_of(run)
+        if instance is not None:
+            others = tuple(other for other in self._runs[instance] if other != key)
+            if others:
+                self._runs[instance] = others
+            else:
+                del self._runs[instance]
+
+    def _tell(self, key: RunKey) -> None:
+        for listener in self._listeners:
+            listener(key)
 
 
 def read(run: JsonObject) -> tuple[WorkflowRun, str | None]:

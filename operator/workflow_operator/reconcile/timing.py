@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from workflow_operator.resources.run import FINAL_PHASES, ConditionType, Phase, RunStatus
+from workflow_operator.reconcile.desired import hindrances
+from workflow_operator.resources.run import FINAL_PHASES, Phase, RunStatus
 
 # A phase that does not last is not worth a write: the object says Pending from the start.
 SETTLE = {Phase.PENDING: timedelta(seconds=10), Phase.RUNNING: timedelta(seconds=2)}
@@ -43,6 +44,4 @@ def write_at(current: RunStatus, desired: RunStatus, seen: Seen) -> datetime | N
 
 
 def _hindered(status: RunStatus) -> frozenset[str]:
-    """The reasons that keep a run from starting, or from going on."""
-    kinds = {ConditionType.STALLED} | ({ConditionType.RECONCILING} if status.instance_id is None else set())
-    return frozenset(c.reason for c in status.conditions if c.type in kinds and c.reason != "Starting")
+    return frozenset(condition.reason for condition in hindrances(status))

@@ -1,0 +1,99 @@
+"""A reconciler on a cluster, a bus and an engine in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from tests.fakes.cluster import MemoryCluster
+from tests.fakes.memory import MemoryDataBus
+from tests.fakes.records import status as instance_status
+from workflow_operator.history import ExecutorRef, InstanceKey, InstanceStatus, Origin
+from workflow_operator.reconcile import ClusterSide, ObjectStore, Outage, Reconciler, Reporter, RunKey, StatusWriter
+
+UID = UUID("11111111-2222-4333-8444-555555555555")
+OTHER = UUID("99999999-2222-4333-8444-555555555555")
+INSTANCE = InstanceKey("default", UID)
+RUN = RunKey("default", "run", str(UID))
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+EXECUTOR = ExecutorRef(id="replica", epoch=0)
+
+
+class RecordingRunner:
+    """Implements Runner."""
+
+    def __init__(self) -> None:
+        self.executed: list[dict[str, Any]] = []
+        self.cancelled: list[InstanceKey] = []
+        self.refusal: Exception | None = None
+
+    async def execute(
+        self,
+        namespace: str,
+        script: str,
+        fn: str | None = None,
+        args: Any = None,
+        labels: Mapping[str, str] | None = None,
+        *,
+        instance_id: UUID | None = None,
+        origin: Origin | None = None,
+    ) -> UUID:
+        if self.refusal is not None:
+            raise self.refusal
+        assert instance_id is not None
+        self.executed.append({"namespace": namespace, "script": script, "fn": fn, "args": args, "origin": origin})
+        return instance_id
+
+    async def cancel(self, key: InstanceKey, reason: str) -> bool:
+        self.cancelled.append(key)
+        return True
+
+
+class Share:
+    def __init__(self) -> None:
+        self.mine = True
+
+    def owns(self, key: str) -> bool:
+        return self.mine
+
+
+class World:
+    """A run named ``run``, and one replica."""
+
+    def __init__(self, cluster: MemoryCluster | None = None) -> None:
+        self.cluster = cluster or MemoryCluster()
+        self.runner = RecordingRunner()
+        self.bus = MemoryDataBus()
+        self.share = Share()
+        self.now = NOW
+        self.objects = ObjectStore()
+        self.outage = Outage()
+        self.reporter = Reporter(self.cluster, "replica-1", lambda: self.now)
+        self.writer = StatusWriter(self.cluster, self.objects, self.reporter)
+        side = ClusterSide(self.cluster, self.objects, self.writer, "this-cluster")
+        self.reconciler = Reconciler(side, self.runner, self.bus, self.share, self.outage, lambda: self.now)
+
+    @property
+    def phases(self) -> list[str]:
+        return [written["phase"] for written in self.cluster.writes]
+
+    @property
+    def version(self) -> str:
+        return str(self.cluster.objects["default", "run"]["metadata"]["resourceVersion"])
+
+    async def reconcile(self) -> None:
+        await self.reconciler.reconcile(RUN)
+
+    async def see(self, **spec: Any) -> None:
+        self.objects.object_changed(self.cluster.create("run", UID, **spec))
+        await self.reconcile()
+
+    async def project(self, history_sequence: int, **fields: Any) -> None:
+        self.reconciler.status_changed(instance(history_sequence, **fields))
+        await self.reconciler.reconcile(RUN)
+
+
+def instance(history_sequence: int, **fields: Any) -> InstanceStatus:
+    return instance_status(INSTANCE, history_sequence, created_at=NOW, **fields)
