@@ -77,6 +77,9 @@ def _without(node: Any, keys: tuple[str, ...]) -> Any:
             kept[key] = {name: _without(item, keys) for name, item in child.items()}
         elif key not in keys:
             kept[key] = _without(child, keys)
+    if "patternProperties" in kept:
+        # pydantic leaves open what becomes of a key that matches no pattern.
+        kept["additionalProperties"] = False
     return kept
 
 

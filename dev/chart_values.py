@@ -10,8 +10,10 @@ from pydantic.alias_generators import to_camel
 
 from workflow_operator.app.settings import Settings
 
-SET_BY_TEMPLATES = frozenset({"watch_namespaces", "health_port", "health_host", "identity"})
-"""Settings that follow from other values or from the pod; so do all that begin with `nats_`."""
+SET_BY_TEMPLATES = frozenset({"watch_namespaces"} | {name for name in Settings.model_fields if name.startswith("nats_")})
+"""Settings that follow from other values."""
+NOT_OFFERED = frozenset({"health_port", "health_host", "identity"})
+"""Settings that nobody needs to change in a pod."""
 
 Name = Annotated[str, Field(pattern=r"^$|^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
 Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
@@ -306,7 +308,7 @@ class Test(Strict):
 
 def tunable() -> tuple[str, ...]:
     """The names of the program's settings that the chart passes on as `settings`."""
-    return tuple(n for n in Settings.model_fields if n not in SET_BY_TEMPLATES and not n.startswith("nats_"))
+    return tuple(name for name in Settings.model_fields if name not in SET_BY_TEMPLATES | NOT_OFFERED)
 
 
 def _settings_model() -> type[Strict]:

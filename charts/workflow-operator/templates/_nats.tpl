@@ -37,6 +37,11 @@ client: false
 {{- define "workflow-operator.natsEnv" -}}
 {{- $login := include "workflow-operator.natsLogin" .root | fromYaml -}}
 {{- $folder := "/etc/workflow-operator/nats" -}}
+{{- if ne $login.method "none" }}
+# An inbox of its own, so that no role reads what is answered to another.
+- name: WORKFLOW_OPERATOR_NATS_INBOX_PREFIX
+  value: _INBOX_{{ .component }}
+{{- end }}
 {{- if eq $login.method "password" }}
 - name: WORKFLOW_OPERATOR_NATS_USER
   value: {{ .component }}

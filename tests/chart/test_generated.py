@@ -1,0 +1,52 @@
+"""The generated files are those that the generator makes now, and none of the program's settings is forgotten."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dev.chart import BEGIN, CHART, CRD, END, crd_template, generated, with_table
+from dev.chart_values import NOT_OFFERED, SET_BY_TEMPLATES, Values, tunable
+from workflow_operator.app.settings import Settings
+
+
+@pytest.mark.parametrize("path", generated(), ids=lambda path: path.name)
+def test_a_generated_file_is_up_to_date(path: Path) -> None:
+    assert path.read_text(encoding="utf-8") == generated()[path], "run `make docs`"
+
+
+@pytest.mark.parametrize("name", sorted(SET_BY_TEMPLATES))
+def test_a_setting_that_is_no_value_is_set_by_a_template(name: str) -> None:
+    templates = "".join(path.read_text() for path in (CHART / "templates").rglob("*.*"))
+    assert f"WORKFLOW_OPERATOR_{name.upper()}" in templates
+
+
+def test_what_is_not_offered_is_a_setting() -> None:
+    assert set(Settings.model_fields) >= NOT_OFFERED
+
+
+def test_the_defaults_of_the_values_are_those_of_the_program() -> None:
+    values = Values().settings.model_dump()
+    assert values == {name: Settings.model_fields[name].default for name in tunable()}
+
+
+def test_no_default_names_a_registry() -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert values["image"]["registry"] == values["nats"]["bundled"]["image"]["registry"] == ""
+
+
+def test_every_value_is_explained() -> None:
+    page = with_table(f"{BEGIN}\n{END}")
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    assert len(rows) > 100
+    assert not [row for row in rows if row.endswith("|  |")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["kind: X\nmetadata:\n  name: x\n", "# Generated\nkind: X\nmetadata:\n  name: '{{ x }}'\n", "# Generated\nkind: X\n"],
+    ids=["no comment", "braces", "no name"],
+)
+def test_a_crd_that_cannot_be_a_template_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=str(CRD)):
+        crd_template(text)
