@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from dev.gitops_health import GitOpsHealth, built
+from tests.e2e.conftest import stack, world
+
+__all__ = ["gitops_health", "stack", "world"]
 
 
 @pytest.fixture(scope="session")
