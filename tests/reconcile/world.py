@@ -92,7 +92,7 @@ class World:
 
     async def project(self, history_sequence: int, **fields: Any) -> None:
         self.reconciler.status_changed(instance(history_sequence, **fields))
-        await self.reconciler.reconcile(RUN)
+        await self.reconcile()
 
 
 def instance(history_sequence: int, **fields: Any) -> InstanceStatus:
