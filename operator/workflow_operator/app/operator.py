@@ -15,7 +15,7 @@ from workflow_operator.app.health import Readiness, health_endpoints
 from workflow_operator.app.logs import RunNames, log_script_line
 from workflow_operator.app.settings import Settings
 from workflow_operator.cluster import WorkflowRunClient, load_configuration, own_namespace
-from workflow_operator.engine import Sweeper, SystemClock
+from workflow_operator.engine import Sweeper, SystemClock, follow_queue_depth
 from workflow_operator.handlers import watch_runs
 from workflow_operator.history import InstanceStatus
 from workflow_operator.history.errors import Refused, Unavailable
@@ -31,7 +31,7 @@ from workflow_operator.reconcile import (
     Reporter,
     StatusWriter,
     nats_problem,
-)
+)from workflow_operator.tracing import Tracer, open_exporter
 
 _LOOK_SECONDS = 1.0
 
@@ -83,6 +83,12 @@ def share_group(cluster_id: str, watched: Collection[str]) -> str:
     return f"operators-{hashlib.blake2b(runs.encode(), digest_size=8).hexdigest()}"
 
 
+def ours(status: InstanceStatus, cluster_id: str, watched: Collection[str]) -> bool:
+    """Whether an instance was started by an installation in this cluster that watches these namespaces. Pure."""
+    origin = status.origin
+    return origin is not None and origin.cluster == cluster_id and (not watched or status.namespace in watched)
+
+
 class _Replica:
     """The parts of one operator: those on the cluster's side, and those that begin once NATS is there."""
 
@@ -127,15 +133,18 @@ class _Replica:
             watcher = StatusWatcher(transport.connection)
             reconciler, orphans = self._reconciling(transport, members)
             self._ready_with(transport, watcher)
+            tracers = self._tracers(transport, members, watcher)
             observers = (self._names.observe, sweeper.observe, orphans.observe, reconciler.status_changed)
             parts = {
                 "executor": executor.run(),
                 "timers": transport.queue.run(),
                 "sweep": sweeper.run(),
                 "orphan sweep": _sweep_orphans(orphans, watcher),
-                "statuses": _follow(watcher, observers),
+                "statuses": _follow(watcher, [*observers, *(tracer.observe for tracer in tracers)]),
                 "reconcile": reconciler.run(settings.reconcile_workers),
                 "nats": self._observe(transport.connection),
+                "queue depth": follow_queue_depth(transport.queue, self._clock),
+                **{"traces": tracer.run() for tracer in tracers},
             }
             await roles.run_until_stopped(parts, asyncio.Event(), settings.shutdown_seconds)
 
@@ -169,6 +178,18 @@ class _Replica:
 
         transport.connection.on_reconnect(transport_changed)
         return reconciler, orphans
+
+    def _tracers(self, transport: roles.Transport, members: Membership, watcher: StatusWatcher) -> list[Tracer]:
+        """One; none while traces are off."""
+        settings, cluster_id = self._settings, self._cluster.cluster_id
+        if not settings.otlp_endpoint:
+            return []
+
+        def mine(status: InstanceStatus) -> bool:
+            return ours(status, cluster_id, settings.namespaces()) and members.owns(str(status.key))
+
+        exporter = open_exporter(settings.otlp_endpoint, settings.identity)
+        return [Tracer(transport.bus, exporter, mine, watcher.caught_up.is_set)]
 
     def _ready_with(self, transport: roles.Transport, watcher: StatusWatcher) -> None:
         async def api_server() -> str | None:
