@@ -31,7 +31,8 @@ from workflow_operator.reconcile import (
     Reporter,
     StatusWriter,
     nats_problem,
-)from workflow_operator.tracing import Tracer, open_exporter
+)
+from workflow_operator.tracing import Tracer, open_exporter
 
 _LOOK_SECONDS = 1.0
 
