@@ -136,6 +136,24 @@ async def test_an_event_is_created_in_its_namespace(api: FakeApi, client: Workfl
     assert api.asked == [("POST", path, "application/json", event)]
 
 
+@pytest.mark.parametrize(
+    ("code", "answer"),
+    [(404, {"message": "not found"}), (200, {"resources": []}), (200, {"resources": [{"name": "x"}]})],
+)
+async def test_a_server_without_the_crd_is_told(
+    code: int, answer: Any, api: FakeApi, client: WorkflowRunClient
+) -> None:
+    api.answers(answer, code)
+    with pytest.raises(Unavailable, match=r"does not know workflowruns of workflow-operator\.dev/v1alpha1: install"):
+        await client.check_served()
+
+
+async def test_a_server_with_the_crd_is_well(api: FakeApi, client: WorkflowRunClient) -> None:
+    api.answers({"resources": [{"name": "workflowruns"}, {"name": "workflowruns/status"}]})
+    await client.check_served()
+    assert api.asked == [("GET", "/apis/workflow-operator.dev/v1alpha1", None, None)]
+
+
 @pytest.mark.parametrize(("code", "ready"), [(200, True), (500, False), (403, False)])
 async def test_ready_is_what_the_server_says(api: FakeApi, client: WorkflowRunClient, code: int, ready: bool) -> None:
     api.answers("ok", code)

@@ -60,6 +60,8 @@ async def run_operator(settings: Settings, names: RunNames) -> None:
         home = identity_namespace(namespaces, own_namespace(os.environ))
         start = roles.Start(stack, readiness, stop)
         cluster_id = settings.cluster_id or await start.get("apiServer", lambda: api.namespace_uid(home))
+        # kopf looks for it once: a replica that came before it would be blind for ever.
+        await start.get("crd", api.check_served)
         replica = _Replica(settings, names, readiness, api, cluster_id)
         await roles.run_until_stopped(replica.parts(), stop, settings.shutdown_seconds)
 

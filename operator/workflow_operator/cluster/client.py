@@ -118,6 +118,16 @@ class WorkflowRunClient:
         found = _object(request, await self._ask(request, _path("api", "v1", "namespaces", namespace)))
         return str(found["metadata"]["uid"])
 
+    async def check_served(self) -> None:
+        """Raises Unavailable while the API server does not know WorkflowRuns, as without the CRD."""
+        request = Request("get", f"/apis/{API_VERSION}", "")
+        try:
+            found = _object(request, await self._ask(request, _path("apis", *API_VERSION.split("/"))))["resources"]
+        except NotFound:
+            found = []
+        if PLURAL not in {resource["name"] for resource in found}:
+            raise Unavailable(f"the API server does not know {PLURAL} of {API_VERSION}: install the CRD")
+
     async def ready(self) -> bool:
         """Whether the API server says that it can serve requests; False when it does not, or does not answer."""
         try:
