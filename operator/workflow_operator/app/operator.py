@@ -136,19 +136,20 @@ class _Replica:
             watcher = StatusWatcher(transport.connection)
             reconciler, orphans = self._reconciling(transport, members)
             self._ready_with(transport, watcher)
-            tracers = self._tracers(transport, members, watcher)
-            observers = (self._names.observe, sweeper.observe, orphans.observe, reconciler.status_changed)
+            observers = [self._names.observe, sweeper.observe, orphans.observe, reconciler.status_changed]
             parts = {
                 "executor": executor.run(),
                 "timers": transport.queue.run(),
                 "sweep": sweeper.run(),
                 "orphan sweep": _sweep_orphans(orphans, watcher),
-                "statuses": _follow(watcher, [*observers, *(tracer.observe for tracer in tracers)]),
+                "statuses": _follow(watcher, observers),
                 "reconcile": reconciler.run(settings.reconcile_workers),
                 "nats": self._observe(transport.connection),
                 "queue depth": follow_queue_depth(transport.queue, self._clock),
-                **{"traces": tracer.run() for tracer in tracers},
             }
+            if (tracer := self._tracer(transport, members, watcher)) is not None:
+                observers.append(tracer.observe)
+                parts["traces"] = tracer.run()
             await roles.run_until_stopped(parts, asyncio.Event(), settings.shutdown_seconds)
 
     async def _connect(self, stack: AsyncExitStack) -> roles.Transport:
@@ -182,17 +183,17 @@ class _Replica:
         transport.connection.on_reconnect(transport_changed)
         return reconciler, orphans
 
-    def _tracers(self, transport: roles.Transport, members: Membership, watcher: StatusWatcher) -> list[Tracer]:
-        """One; none while traces are off."""
+    def _tracer(self, transport: roles.Transport, members: Membership, watcher: StatusWatcher) -> Tracer | None:
+        """None while traces are off."""
         settings, cluster_id = self._settings, self._cluster.cluster_id
         if not settings.otlp_endpoint:
-            return []
+            return None
 
         def mine(status: InstanceStatus) -> bool:
             return ours(status, cluster_id, settings.namespaces()) and members.owns(str(status.key))
 
         exporter = open_exporter(settings.otlp_endpoint, settings.identity)
-        return [Tracer(transport.bus, exporter, mine, watcher.caught_up.is_set)]
+        return Tracer(transport.bus, exporter, mine, watcher.caught_up.is_set)
 
     def _ready_with(self, transport: roles.Transport, watcher: StatusWatcher) -> None:
         async def api_server() -> str | None:

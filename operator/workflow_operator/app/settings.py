@@ -46,13 +46,13 @@ class Settings(BaseSettings):
 
     watch_namespaces: str = Field("", description="Namespaces to watch, separated by commas; empty: all.")
     cluster_id: str = Field("", description="Identity of the cluster; empty: the uid of its namespace kube-system.")
-    health_port: int = Field(8080, description="Port of /healthz, /readyz and /metrics; 0: a free one, which is logged.")
+    health_port: int = Field(8080, description="Port of /healthz, /readyz and /metrics; 0: a free one, and logged.")
     health_host: str = Field("", description="Address of the health endpoints; empty: all.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     shutdown_seconds: float = Field(20.0, description="Seconds for a graceful end; below the pod's grace period.")
 
     otlp_endpoint: str = Field(
-        "", description="Base URL of a collector for traces, by OTLP over HTTP: http://collector:4318; empty: no traces."
+        "", description="Base URL of a collector for traces (OTLP over HTTP), as http://collector:4318; empty: none."
     )
 
     executor_slots: int = Field(16, ge=1, description="Runs that one replica executes at once.")
