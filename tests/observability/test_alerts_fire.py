@@ -51,6 +51,7 @@ PENDING = 'workflow_operator_projection_pending_events{namespace="a",pod="p"}'
 PROJECTED = 'workflow_operator_projected_events_total{namespace="a",pod="p"}'
 WAITING = 'workflow_operator_queue_depth{namespace="a",state="waiting"}'
 EXECUTIONS = 'workflow_operator_executions_total{namespace="a",outcome="succeeded"}'
+UNAVAILABLE = 'workflow_operator_executions_total{namespace="a",outcome="unavailable"}'
 SLOTS = 'workflow_operator_executor_slots{namespace="a",pod="p"}'
 USED = 'workflow_operator_executor_slots_used{namespace="a",pod="p"}'
 OTHER_USED = 'workflow_operator_executor_slots_used{namespace="a",pod="q"}'
@@ -81,6 +82,7 @@ CASES = [
     Case("NatsPartlyUnreachable", "none is connected", connected(p=f"0x{HOUR}", q=f"0x{HOUR}"), None),
     Case("NatsPartlyUnreachable", "all are", connected(p=f"1x{HOUR}", q=f"1x{HOUR}"), None),
     Case("QueueStuck", "runs wait, none is executed", {WAITING: f"0x9 4x{HOUR}", EXECUTIONS: f"7x{HOUR}"}, 20),
+    Case("QueueStuck", "runs are taken, and given back", {WAITING: f"4x{HOUR}", UNAVAILABLE: f"0+9x{HOUR}"}, 10),
     Case("QueueStuck", "no executor is scraped any more", {WAITING: f"4x{HOUR}"}, 10),
     Case("QueueStuck", "many wait, and some are executed", {WAITING: f"900x{HOUR}", EXECUTIONS: f"0+1x{HOUR}"}, None),
     Case("QueueStuck", "nothing waits", {WAITING: f"0x{HOUR}", EXECUTIONS: f"7x{HOUR}"}, None),
