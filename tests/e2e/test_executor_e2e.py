@@ -15,11 +15,11 @@ pytestmark = pytest.mark.e2e
 
 
 def test_an_executor_finishes_what_the_last_operator_left(world: World) -> None:
+    executor = world.stack.add_executor()
     world.apply(("ticking", {"script": TICKING}), ("sleeper", {"script": sleeper(12)}))
     ticking, sleeping = world.key("ticking"), world.key("sleeper")
     world.history_until(ticking, lambda events: transitions(events) >= 5, "five steps")
     world.history_until(sleeping, ends_with(EventType.WAITING), "parked")
-    executor = world.stack.add_executor()
     for operator in running(world.stack.operators):
         operator.kill()
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import builtins
-import gzip
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
+from tests.fakes.collector import Collector, collecting
 from tests.fakes.events import EPOCH, KEY, history
 from tests.tracing.test_spans import STARTED, failed, sleep, step
 from workflow_operator.history import EventType
@@ -25,49 +23,11 @@ pytestmark = pytest.mark.integration
 T = EventType
 
 
-class Collector(ThreadingHTTPServer):
-    """``requests`` are (path, headers, message) of what was posted; ``status`` is what it answers."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.requests: list[tuple[str, dict[str, str], ExportTraceServiceRequest]] = []
-        self.status = 200
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def spans(self) -> list[Any]:
-        messages = [message for _, _, message in self.requests]
-        return [s for m in messages for r in m.resource_spans for scope in r.scope_spans for s in scope.spans]
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Collector
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
-        message = ExportTraceServiceRequest()
-        message.ParseFromString(body)
-        self.server.requests.append((self.path, dict(self.headers), message))
-        self.send_response(self.server.status)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the base class calls it so)
-        pass
-
-
 @pytest.fixture
 def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with Collector() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with collecting() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def plain(attributes: Any) -> dict[str, str | int]:
