@@ -35,6 +35,7 @@ crds: $(READY) ## Generate the CRD and its reference in docs/ from resources/
 
 docs: crds ## Generate every generated page in docs/
 	@$(BIN)/python -m dev.settings_doc
+	@$(BIN)/python -m dev.nats_permissions
 
 bench: $(READY) ## Run the benchmarks
 	@set -e; for each in benchmarks/*.py; do echo "== $$each"; $(BIN)/python "$$each"; done

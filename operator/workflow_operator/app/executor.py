@@ -16,6 +16,7 @@ from workflow_operator.app.health import Readiness, health_endpoints
 from workflow_operator.app.logs import RunNames, log_script_line
 from workflow_operator.app.settings import Settings
 from workflow_operator.engine import SystemClock, follow_queue_depth
+from workflow_operator.jetstream import check
 from workflow_operator.metrics import Role
 
 
@@ -34,7 +35,7 @@ async def run_executor(settings: Settings, _: RunNames) -> None:
         AsyncExitStack() as stack,
     ):
         start = roles.Start(stack, readiness, stop)
-        transport = await start.enter("nats", lambda: roles.transport(settings, "executor"))
+        transport = await start.enter("nats", lambda: roles.transport(settings, "executor", check))
         executor = await stack.enter_async_context(roles.executor(transport, settings, log_script_line))
         readiness.checks["nats"] = transport.check
         readiness.started()

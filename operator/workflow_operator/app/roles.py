@@ -26,6 +26,7 @@ from workflow_operator.jetstream import (
     JetStreamWorkQueue,
     Membership,
     ProjectionFeed,
+    TopologyOptions,
     ensure,
 )
 from workflow_operator.projector import Projector
@@ -49,12 +50,20 @@ class Transport:
         return self.connection.problem
 
 
+Prepare = Callable[[Connection, TopologyOptions], Awaitable[None]]
+
+
 @asynccontextmanager
-async def transport(settings: Settings, role: str) -> AsyncIterator[Transport]:
-    """Connect, and create or check the streams.
+async def transport(settings: Settings, role: str, prepare: Prepare | None = ensure) -> AsyncIterator[Transport]:
+    """Connect, and make sure of the streams.
+
+    Args:
+        prepare: :func:`ensure` creates them, at the start and after each reconnect: a server that comes back without
+            its store, or without a consumer that was deleted, gets them again. :func:`check` waits for somebody who
+            does. None for those who only look.
 
     Raises:
-        Unavailable: NATS does not answer.
+        Unavailable: NATS does not answer, does not let us in (Refused), or has no streams yet.
         TopologyMismatch: an existing stream differs from the declared one.
     """
     connection = await Connection.open(settings.connection(role))
@@ -63,11 +72,22 @@ async def transport(settings: Settings, role: str) -> AsyncIterator[Transport]:
     async def count_reconnect() -> None:
         metrics.NATS_RECONNECTS.inc()
 
+    async def prepare_again() -> None:
+        while connection.connected:
+            try:
+                await ensure(connection, settings.topology())
+            except Unavailable as error:
+                logger.warning("streams: trying again: %s", error)
+                await asyncio.sleep(_START_RETRY_SECONDS)
+            else:
+                break
+
     connection.on_reconnect(count_reconnect)
     try:
-        await ensure(connection, settings.topology())
-        # A server that comes back without its store, or without a consumer that was deleted, gets them again.
-        connection.on_reconnect(lambda: ensure(connection, settings.topology()))
+        if prepare is not None:
+            await prepare(connection, settings.topology())
+        if prepare is ensure:
+            connection.on_reconnect(prepare_again)
         yield Transport(connection, JetStreamDataBus(connection), JetStreamWorkQueue(connection))
     finally:
         await connection.close()

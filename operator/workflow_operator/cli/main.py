@@ -192,10 +192,10 @@ async def _reach(name: str) -> AsyncIterator[tuple[roles.Transport, InstanceKey]
     async with local_history(name) as local:
         if local is not None:
             settings, key = local
-            async with roles.transport(settings, "cli") as transport:
+            async with roles.transport(settings, "cli", prepare=None) as transport:
                 yield transport, key
             return
-    async with roles.transport(Settings(), "cli") as transport:
+    async with roles.transport(Settings(), "cli", prepare=None) as transport:
         yield transport, await _resolve(transport, name)
 
 

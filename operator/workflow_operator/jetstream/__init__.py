@@ -7,7 +7,7 @@ from workflow_operator.jetstream.membership import Membership
 from workflow_operator.jetstream.projection import ProjectionFeed
 from workflow_operator.jetstream.queue import JetStreamWorkQueue
 from workflow_operator.jetstream.server import EmbeddedServer
-from workflow_operator.jetstream.topology import TopologyOptions, ensure
+from workflow_operator.jetstream.topology import TopologyOptions, check, ensure
 from workflow_operator.jetstream.watch import StatusWatcher
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "ProjectionFeed",
     "StatusWatcher",
     "TopologyOptions",
+    "check",
     "ensure",
 ]

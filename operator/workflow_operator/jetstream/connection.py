@@ -103,7 +103,9 @@ class Connection:
         self._refusals = 0
         prefix = client.new_inbox()
         await client.subscribe(f"{prefix}.*", cb=self._reply)
-        # What the server has against the subscription it says before it answers this.
+        # What the server has against the subscription it says before it answers a flush that followed it; the first
+        # one overtakes it in nats-py.
+        await client.flush()
         await client.flush()
         if self._problem is not None:
             raise self._problem

@@ -124,7 +124,8 @@ async def last_of_every(
 ) -> AsyncIterator[Msg]:
     """The last message of every subject that matches, as of now, in the order of the stream.
 
-    By a consumer: a direct get is limited to 1024 subjects, and slower.
+    By a consumer: a direct get is limited to 1024 subjects, and slower. It is left to its threshold of inactivity:
+    who may delete consumers could delete those of others.
 
     Raises:
         Unavailable: no answer, or part of it was lost.
@@ -152,4 +153,3 @@ async def last_of_every(
                 expected += 1
                 yield message
             left -= pulled
-    await connection.api(f"CONSUMER.DELETE.{stream}.{name}", {})

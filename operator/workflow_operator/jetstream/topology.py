@@ -29,6 +29,10 @@ _DUE = "execution.due"
 _TIMER = "execution.timer"
 _MEMBER = "$KV.members"
 
+QUEUE_SUBJECTS = f"{_QUEUE}.*.*"
+DUE_SUBJECTS = f"{_DUE}.*.*"
+TIMER_SUBJECTS = f"{_TIMER}.*.*.*"
+
 _NANOSECONDS = 1_000_000_000
 
 
@@ -145,7 +149,7 @@ def streams(options: TopologyOptions) -> list[Declared]:
         {
             "name": EXECUTION,
             "description": "Instances that wait for an executor, and timers",
-            "subjects": [f"{_QUEUE}.*.*", f"{_DUE}.*.*", f"{_TIMER}.*.*.*"],
+            "subjects": [QUEUE_SUBJECTS, DUE_SUBJECTS, TIMER_SUBJECTS],
             "retention": "workqueue",
             "max_msgs_per_subject": 1,
             "allow_msg_schedules": True,
@@ -216,6 +220,24 @@ async def ensure(connection: Connection, options: TopologyOptions | None = None)
     await asyncio.gather(*(_ensure(connection, consumer) for consumer in consumers(options)))
 
 
+async def check(connection: Connection, options: TopologyOptions | None = None) -> None:
+    """As :func:`ensure`, for those who may not create anything.
+
+    Raises:
+        TopologyMismatch: as there.
+        Unavailable: something is missing, or JetStream does not answer.
+    """
+    options = options or TopologyOptions()
+    await asyncio.gather(*(_check(connection, each) for each in [*streams(options), *consumers(options)]))
+
+
+async def _check(connection: Connection, declared: Declared) -> None:
+    found = await _find(connection, declared)
+    if found is None:
+        raise Unavailable(f"stream {declared.name} is not there yet: an operator creates it")
+    _compare(declared, found)
+
+
 async def _ensure(connection: Connection, declared: Declared) -> None:
     found = await _find(connection, declared)
     if found is None:
@@ -226,6 +248,10 @@ async def _ensure(connection: Connection, declared: Declared) -> None:
                 f"stream {declared.name} cannot be created: {refusal}; check the server's version (2.14 or newer), "
                 "its JetStream limits, the number of replicas and this user's permissions"
             )
+    _compare(declared, found)
+
+
+def _compare(declared: Declared, found: Mapping[str, Any]) -> None:
     if differences := mismatches(declared, found):
         raise TopologyMismatch(
             f"stream {declared.name} exists, but differs: {'; '.join(differences)}. Change it back with "

@@ -1,0 +1,108 @@
+"""What each role asks of NATS, as the permissions of its login. Pure.
+
+Every subject that this package publishes to is here, by its name in :mod:`workflow_operator.jetstream.topology`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from workflow_operator.history import subjects
+from workflow_operator.jetstream import topology
+from workflow_operator.jetstream.topology import (
+    EXECUTION,
+    EXECUTORS,
+    HISTORY,
+    MEMBERS,
+    PROJECTION,
+    STATUS,
+    TIMERS,
+    TopologyOptions,
+)
+
+_API = "$JS.API"
+
+
+class Role(StrEnum):
+    """A login. ``READER`` is for people: the commands `history` and `status`."""
+
+    OPERATOR = "operator"
+    PROJECTOR = "projector"
+    EXECUTOR = "executor"
+    READER = "reader"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Subjects that some roles may publish to, and what for."""
+
+    purpose: str
+    roles: frozenset[Role]
+    subjects: tuple[str, ...]
+
+
+def inbox_prefix(role: Role) -> str:
+    """Where the answers to a role come, and nobody else may listen."""
+    return f"_INBOX_{role}"
+
+
+def _api(call: str, streams: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"{_API}.{call}.{stream}" for stream in streams)
+
+
+def _pull(stream: str, *consumers: str) -> tuple[str, ...]:
+    return tuple(
+        subject
+        for consumer in consumers
+        for subject in (
+            f"{_API}.CONSUMER.MSG.NEXT.{stream}.{consumer}",
+            # By domain and account, or without: a server may use either form.
+            f"$JS.ACK.*.*.{stream}.{consumer}.>",
+            f"$JS.ACK.{stream}.{consumer}.>",
+        )
+    )
+
+
+def _list(stream: str) -> tuple[str, ...]:
+    """A throw-away consumer, whose name the server draws."""
+    return (f"{_API}.CONSUMER.CREATE.{stream}", f"{_API}.CONSUMER.MSG.NEXT.{stream}.*")
+
+
+_STREAMS = tuple(each.name for each in topology.streams(TopologyOptions()))
+_QUEUES = tuple(dict.fromkeys(each.stream for each in topology.consumers(TopologyOptions())))
+_ALL = frozenset(Role)
+_SERVING = _ALL - {Role.READER}
+_EXECUTING = frozenset({Role.OPERATOR, Role.EXECUTOR})
+_OPERATOR, _PROJECTOR = frozenset({Role.OPERATOR}), frozenset({Role.PROJECTOR})
+
+GRANTS = (
+    Grant("read histories", _ALL, (*_api("DIRECT.GET", [HISTORY]), *_api("STREAM.MSG.GET", [HISTORY]))),
+    Grant("read statuses", _ALL - {Role.EXECUTOR}, (*_api("DIRECT.GET", [STATUS]), *_list(STATUS))),
+    Grant("append to histories", _EXECUTING, (f"{subjects.HISTORY}.*.*",)),
+    Grant("queue instances and set timers", _EXECUTING, (topology.QUEUE_SUBJECTS, topology.TIMER_SUBJECTS)),
+    Grant("take what is queued or due", _EXECUTING, _pull(EXECUTION, EXECUTORS, TIMERS)),
+    Grant("take events to fold", _PROJECTOR, _pull(PROJECTION, "*")),
+    Grant("write statuses", _PROJECTOR, (f"{subjects.STATUS}.*.*",)),
+    Grant("list histories", _PROJECTOR, _list(HISTORY)),
+    Grant("show that it lives, as an operator", _OPERATOR, (topology.member_subject("operators", "*"),)),
+    Grant("show that it lives, as a projector", _PROJECTOR, (topology.member_subject("projectors", "*"),)),
+    Grant("see who lives", _OPERATOR | _PROJECTOR, _api("DIRECT.GET", [MEMBERS])),
+    Grant(
+        "check streams and consumers",
+        _SERVING,
+        (*_api("STREAM.INFO", _STREAMS), *(f"{each}.*" for each in _api("CONSUMER.INFO", _QUEUES))),
+    ),
+    Grant(
+        "create streams and consumers",
+        _OPERATOR,
+        (*_api("STREAM.CREATE", _STREAMS), *(f"{each}.*.>" for each in _api("CONSUMER.CREATE", _QUEUES))),
+    ),
+)
+
+
+def permissions(role: Role) -> dict[str, dict[str, list[str]]]:
+    """The ``permissions`` of a user in the server's configuration; whatever is not in them is denied."""
+    publish = [subject for grant in GRANTS if role in grant.roles for subject in grant.subjects]
+    return {"publish": {"allow": publish}, "subscribe": {"allow": [f"{inbox_prefix(role)}.>"]}}

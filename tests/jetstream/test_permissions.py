@@ -1,0 +1,185 @@
+"""Each role does its work with the permissions that the chart ships, and nothing beyond them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from dev import nats_permissions
+from tests.contracts.test_transport import _Clock
+from tests.contracts.workqueue import WorkQueueContract
+from tests.fakes.records import event, new_key, status
+from tests.fixtures.roles import OPTIONS, Roles
+from workflow_operator.history import EventType, InstanceStatus, WorkQueue
+from workflow_operator.history.errors import Refused, Unavailable
+from workflow_operator.jetstream import check, ensure
+from workflow_operator.jetstream.bus import JetStreamDataBus
+from workflow_operator.jetstream.connection import Connection
+from workflow_operator.jetstream.membership import Membership
+from workflow_operator.jetstream.permissions import Role, inbox_prefix
+from workflow_operator.jetstream.projection import ProjectionFeed
+from workflow_operator.jetstream.queue import JetStreamWorkQueue
+from workflow_operator.jetstream.topology import EXECUTION, EXECUTORS, PROJECTION, streams
+from workflow_operator.jetstream.watch import StatusWatcher
+
+STREAMS = [each.name for each in streams(OPTIONS)]
+
+
+def test_the_chart_and_the_page_have_what_the_code_says() -> None:
+    assert nats_permissions.FILE.read_text() == nats_permissions.file(), "run make docs"
+    page = nats_permissions.PAGE.read_text()
+    assert page == nats_permissions.page(page), "run make docs"
+    assert "| append to histories | yes |  | yes |  | `instances.history.*.*` |" in page
+
+
+@pytest.fixture
+async def roles(tmp_path: Path) -> AsyncIterator[Roles]:
+    """With every stream there, created by the operator."""
+    async with AsyncExitStack() as stack:
+        roles = Roles(tmp_path, stack)
+        await roles.server.start()
+        stack.callback(roles.server.kill)
+        await ensure(await roles.open(Role.OPERATOR), OPTIONS)
+        yield roles
+
+
+@pytest.mark.integration
+class TestExecutorsWorkQueue(WorkQueueContract):
+    @pytest.fixture
+    def clock(self) -> _Clock:
+        return _Clock(1)
+
+    @pytest.fixture
+    async def work_queue(self, roles: Roles) -> AsyncIterator[WorkQueue]:
+        queue = JetStreamWorkQueue(await roles.open(Role.EXECUTOR))
+        timers = asyncio.create_task(queue.run())
+        yield queue
+        timers.cancel()
+        with suppress(asyncio.CancelledError):
+            await timers
+        assert roles.violations() == []
+
+
+@pytest.mark.integration
+async def test_the_roles_work_together(roles: Roles) -> None:
+    connections = {role: await roles.open(role) for role in Role}
+    buses = {role: JetStreamDataBus(connection) for role, connection in connections.items()}
+    await ensure(connections[Role.OPERATOR], OPTIONS)
+    for role in (Role.EXECUTOR, Role.PROJECTOR):
+        await check(connections[role], OPTIONS)
+    operators = Membership(connections[Role.OPERATOR], "operators", "one")
+    projectors = Membership(connections[Role.PROJECTOR], "projectors", "two")
+    await operators.start()
+    await projectors.start()
+
+    key = new_key()
+    started = await buses[Role.OPERATOR].push_instance_event(event(key), 0)
+    claimed = await buses[Role.EXECUTOR].push_instance_event(event(key, EventType.CLAIMED), started.sequence)
+    histories = [await bus.query_history(key) for bus in buses.values()]
+    assert histories == [[started, claimed]] * 4
+    # Asked of the leader, for a history that is not there.
+    assert [await bus.query_history(new_key()) for bus in buses.values()] == [[]] * 4
+
+    feed = ProjectionFeed(connections[Role.PROJECTOR])
+    folded = 0
+    while folded < 2:
+        for partition in range(feed.partitions):
+            with suppress(Unavailable):
+                for held in await feed.pull(partition, 10, 0.05):
+                    await held.ack()
+                    folded += 1
+    assert sum([await feed.pending(partition) for partition in range(feed.partitions)]) == 0
+    assert [each async for each in buses[Role.PROJECTOR].tails()] == [key]
+    await buses[Role.PROJECTOR].write_status(status(key, claimed.sequence))
+
+    assert [each.key for each in await buses[Role.READER].query_instance_status(key.namespace)] == [key]
+    assert list(await buses[Role.READER].query_statuses([key])) == [key]
+    assert (await first(StatusWatcher(connections[Role.OPERATOR]))).key == key
+
+    queue = JetStreamWorkQueue(connections[Role.OPERATOR])
+    assert await queue.enqueue(key)
+    await queue.enqueue_at(new_key(), datetime.now(UTC) + timedelta(hours=1), 1)
+    assert (await queue.depth()).scheduled == 1
+    await (await queue.pull(1, 5))[0].ack()
+    await projectors.close()
+    await operators.close()
+    assert roles.violations() == []
+
+
+async def first(watcher: StatusWatcher) -> InstanceStatus:
+    async for each in watcher.statuses():
+        return each
+    raise AssertionError
+
+
+@pytest.mark.integration
+async def test_who_may_not_create_streams_waits_for_an_operator(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        roles = Roles(tmp_path, stack)
+        await roles.server.start()
+        stack.callback(roles.server.kill)
+        projector = await roles.open(Role.PROJECTOR)
+        with pytest.raises(Unavailable, match="is not there yet: an operator creates it"):
+            await check(projector, OPTIONS)
+        await ensure(await roles.open(Role.OPERATOR), OPTIONS)
+        await check(projector, OPTIONS)
+        assert roles.violations() == []
+
+
+HISTORY_OF_ONE = "instances.history.default.11111111-2222-4333-8444-555555555555"
+STATUS_OF_ONE = "instances.status.default.11111111-2222-4333-8444-555555555555"
+EVERYBODY = tuple(Role)
+DENIED = [
+    *[(f"$JS.API.STREAM.{call}.{stream}", EVERYBODY) for call in ("DELETE", "PURGE", "UPDATE") for stream in STREAMS],
+    *[(f"$JS.API.STREAM.MSG.DELETE.{stream}", EVERYBODY) for stream in STREAMS],
+    *[(f"$JS.API.STREAM.{call}.HISTORY", EVERYBODY) for call in ("SNAPSHOT", "RESTORE", "LEADER.STEPDOWN")],
+    *[(f"$JS.API.STREAM.CREATE.{stream}", (Role.PROJECTOR, Role.EXECUTOR, Role.READER)) for stream in STREAMS],
+    ("$JS.API.STREAM.CREATE.ANOTHER", EVERYBODY),
+    (f"$JS.API.CONSUMER.DELETE.{EXECUTION}.{EXECUTORS}", EVERYBODY),
+    (f"$JS.API.CONSUMER.CREATE.{EXECUTION}.mine.>", (Role.PROJECTOR, Role.EXECUTOR, Role.READER)),
+    (f"$JS.API.CONSUMER.CREATE.{PROJECTION}.mine.>", (Role.PROJECTOR, Role.EXECUTOR, Role.READER)),
+    (HISTORY_OF_ONE, (Role.PROJECTOR, Role.READER)),
+    (STATUS_OF_ONE, (Role.OPERATOR, Role.EXECUTOR, Role.READER)),
+    ("execution.queue.default.x", (Role.PROJECTOR, Role.READER)),
+    ("execution.timer.default.x.1", (Role.PROJECTOR, Role.READER)),
+    ("execution.due.default.x", EVERYBODY),
+    ("projection.0.default.x", EVERYBODY),
+    (f"$JS.API.CONSUMER.MSG.NEXT.{EXECUTION}.{EXECUTORS}", (Role.PROJECTOR, Role.READER)),
+    (f"$JS.API.CONSUMER.MSG.NEXT.{PROJECTION}.partition-00", (Role.OPERATOR, Role.EXECUTOR, Role.READER)),
+    (f"$JS.ACK.{EXECUTION}.{EXECUTORS}.1.1.1.1.1", (Role.PROJECTOR, Role.READER)),
+    ("$KV.members.operators.x", (Role.PROJECTOR, Role.EXECUTOR, Role.READER)),
+    ("$KV.members.projectors.x", (Role.OPERATOR, Role.EXECUTOR, Role.READER)),
+    ("_INBOX_operator.x", EVERYBODY),
+    ("anything.else", EVERYBODY),
+]
+
+
+@pytest.mark.integration
+async def test_no_role_can_do_more(roles: Roles) -> None:
+    everything = await roles.administrator()
+    before = await states(everything)
+    for role in Role:
+        connection = await roles.open(role)
+        for subject, denied in DENIED:
+            if role in denied:
+                with pytest.raises(Refused, match="may not publish to"):
+                    await connection.request(subject, timeout=600)
+        assert connection.connected
+    assert await states(everything) == before
+
+
+async def states(connection: Connection) -> dict[str, object]:
+    return {name: (await connection.api(f"STREAM.INFO.{name}", {}))["state"]["messages"] for name in STREAMS}
+
+
+@pytest.mark.integration
+async def test_no_role_hears_what_is_answered_to_another(roles: Roles) -> None:
+    for role in Role:
+        for other in {*Role} - {role}:
+            with pytest.raises(Refused, match=rf"may not subscribe to _inbox_{other}\."):
+                await roles.open(role, inbox=inbox_prefix(other))
