@@ -21,12 +21,13 @@ import tomllib
 from pathlib import Path
 
 from dev import archive, base_image
+from dev.base_image import run
 from dev.go_build import BuildError, Progress
+from dev.rootfs import SBOM
 from dev.tools import build_once, cache_folder, nats_server
 
 ROOT = Path(__file__).parents[1]
 NAME = "workflow-operator"
-SBOM = "/usr/share/sbom/workflow-operator.cdx.json"
 USER = "65532:65532"
 
 _CERTIFICATES = "/run/secrets/ca.crt"
@@ -80,7 +81,7 @@ def build_arguments() -> list[str]:
 
 def pip_secrets(folder: Path) -> list[str]:
     """Build options that let pip reach its index as it does on this machine; the secrets' files are in `folder`."""
-    listing = base_image.run([sys.executable, "-m", "pip", "config", "list"])
+    listing = run([sys.executable, "-m", "pip", "config", "list"])
     text, certificates = pip_configuration(listing)
     options = []
     if text:
@@ -130,16 +131,16 @@ def _base_argument(base: str) -> list[str]:
 
 def _build_with_docker(docker: str, tag: str, options: list[str], target: Path, progress: Progress) -> None:
     progress(f"building {tag} with docker")
-    base_image.run([docker, "build", f"--tag={tag}", *options, str(ROOT)])
-    base_image.run([docker, "save", f"--output={target}", tag])
+    run([docker, "build", f"--tag={tag}", *options, str(ROOT)])
+    run([docker, "save", f"--output={target}", tag])
 
 
 def _build_with_buildah(buildah: str, tag: str, options: list[str], target: Path, progress: Progress) -> None:
     progress(f"building {tag} with buildah: about two minutes the first time")
     # Its own network would put a bridge and firewall rules into this machine, and turn forwarding on.
     command = [buildah, "bud", "--layers", "--network=host", "--identity-label=false", f"--timestamp={_epoch()}"]
-    base_image.run([*command, f"--tag={tag}", *options, str(ROOT)])
-    base_image.run([buildah, "push", "--quiet", tag, f"docker-archive:{target}:{tag}"])
+    run([*command, f"--tag={tag}", *options, str(ROOT)])
+    run([buildah, "push", "--quiet", tag, f"docker-archive:{target}:{tag}"])
 
 
 def _epoch() -> str:
@@ -166,7 +167,7 @@ def main() -> None:
         sys.exit(str(error))
     image = archive.ImageArchive(made)
     if arguments.sbom:
-        print(dict(image.files())[SBOM].decode(), end="")
+        print(dict(image.files())[str(SBOM)].decode(), end="")
     else:
         sizes = " + ".join(f"{layer.size / 1e6:.0f}" for layer in image.layers)
         print(f"{image.names[0]}: {made}, {made.stat().st_size / 1e6:.0f} MB (layers of {sizes} MB)")
