@@ -5,16 +5,19 @@ READY := .venv/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit check format docs crds lock bench image clean
+.PHONY: help demo test e2e-node unit check format docs crds lock bench image clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## Bring everything up on this machine, run the examples, stay up until Ctrl-C
 	@$(BIN)/python -m dev.demo $(ARGS)
 
 test: $(READY) ## All tests: unit, integration, e2e (the first time compiles an API server: 6 to 12 minutes)
 	@$(BIN)/python -m pytest $(ARGS)
+
+e2e-node: $(READY) ## The chart and the image on a real node of its own: root on Linux, or docker and kind
+	@$(BIN)/python -m pytest tests/node -v $(ARGS)
 
 unit: $(READY) ## The unit tests alone, in seconds
 	@$(BIN)/python -m pytest -m "not integration and not e2e" $(ARGS)

@@ -8,6 +8,13 @@ pytest_plugins = ["tests.fixtures.control_plane", "tests.fixtures.nats", "tests.
 
 MARKER_OF_FIXTURE = {"control_plane_binary": "e2e", "nats_server": "integration"}
 E2E = Path(__file__).parent / "e2e"
+NODE = Path(__file__).parent / "node"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the tests on a real node, which change this machine, unless they are asked for by their path."""
+    named = [(config.invocation_params.dir / argument.partition("::")[0]).resolve() for argument in config.args]
+    return True if collection_path == NODE and not any(NODE in (path, *path.parents) for path in named) else None
 
 
 @pytest.hookimpl(tryfirst=True)

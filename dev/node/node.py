@@ -18,8 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from dev.control_plane import kubeconfig_text
-from dev.node import archive, cgroups, config, pki
+from dev import archive
+from dev.node import cgroups, config, pki
 from dev.node.init import NODE_ADDRESS
 from dev.node.packages import ADMINISTRATORS_PATH
 
@@ -94,7 +94,7 @@ class Node:
             ["ctr", f"--address={self.data}/containerd.sock", "--namespace=k8s.io", "images", "import", str(archive)]
         )
 
-    def run(self, command: Sequence[str], input: str | None = None, kubeconfig: Path | None = None) -> str:  # noqa: A002
+    def run(self, command: Sequence[str], input: str | None = None) -> str:  # noqa: A002
         """The standard output of a command in the node's network. Raises NodeError when it fails."""
         done = subprocess.run(
             self.entered(command),
@@ -103,36 +103,18 @@ class Node:
             capture_output=True,
             text=True,
             check=False,
-            env=self._environment(kubeconfig),
+            env=self._environment(),
         )
         if done.returncode:
             words = " ".join([Path(command[0]).name, *command[1:]])
             raise NodeError(f"{words} ended with {done.returncode}: {(done.stderr or done.stdout).strip()}")
         return done.stdout
 
-    def popen(self, command: Sequence[str], stdout: IO[bytes] | int) -> subprocess.Popen[bytes]:
-        """Start a command in the node's network, in a process group of its own."""
-        return subprocess.Popen(
-            self.entered(command),
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=subprocess.STDOUT,
-            env=self._environment(None),
-            process_group=0,
-        )
-
     def entered(self, command: Sequence[str]) -> list[str]:
         """The command that runs `command` in the node's network and mounts."""
         assert self._init, "the node is not up"
         # unshare itself is in them, too; only its child is in the new process namespace.
         return ["nsenter", f"--target={self._init.pid}", "--net", "--mount", f"--wd={Path.cwd()}", "--", *command]
-
-    def kubeconfig(self, token: str) -> Path:
-        """A new kubeconfig for whoever `token` stands for, to pass to run()."""
-        path = self.data / f"{secrets.token_hex(4)}.kubeconfig"
-        authority = (self.data / "pki" / "ca.crt").read_bytes()
-        path.write_text(kubeconfig_text(config.API_URL, authority, token))
-        return path
 
     def diagnosis(self, lines: int = 15) -> str:
         """What one wants to read after a failure: the ends of the programs' logs."""
@@ -194,12 +176,12 @@ class Node:
                     raise
                 time.sleep(0.2)
 
-    def _environment(self, kubeconfig: Path | None) -> dict[str, str]:
+    def _environment(self) -> dict[str, str]:
         """Nothing of the user's: their caches, plugins and preferences stay out of it."""
         return {
             "PATH": ADMINISTRATORS_PATH,
             "HOME": str(self.data),
-            "KUBECONFIG": str(kubeconfig or self.data / "admin.kubeconfig"),
+            "KUBECONFIG": str(self.data / "admin.kubeconfig"),
             "KUBERC": "off",
         }
 
