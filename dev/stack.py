@@ -86,11 +86,16 @@ class Process:
 
     def ready(self) -> bool:
         """Whether /readyz answers 200 now."""
-        return self._get("/readyz") == 200
+        return self._get("/readyz")[0] == 200
 
     def alive(self) -> bool:
         """Whether /healthz answers 200 now."""
-        return self._get("/healthz") == 200
+        return self._get("/healthz")[0] == 200
+
+    def problems(self) -> dict[str, str]:
+        """What /readyz names, by name; empty also while it does not answer."""
+        _, body = self._get("/readyz")
+        return dict(json.loads(body)["problems"]) if body else {}
 
     def tail(self, lines: int = 20) -> str:
         """The last lines of its log."""
@@ -101,15 +106,15 @@ class Process:
         lines = self.log.read_text(errors="replace").splitlines()
         return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
-    def _get(self, path: str) -> int | None:
+    def _get(self, path: str) -> tuple[int | None, bytes]:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(self.health_url + path, timeout=10) as response:
-                return int(response.status)
+                return int(response.status), response.read()
         except urllib.error.HTTPError as answer:
-            return answer.code
+            return answer.code, answer.read()
         except OSError:
-            return None
+            return None, b""
 
 
 class Stack:
@@ -157,9 +162,13 @@ class Stack:
         kubectl("wait", "--for=condition=Established", f"crd/{CRD_NAME}", "--timeout=30s")
         self.control_plane.service_account_kubeconfig(ACCOUNT, ACCOUNT, self.kubeconfig)
 
+    def start_operator(self, **env: str) -> Process:
+        """Start one more operator with `env` on top of its settings."""
+        return self._start("operator", env)
+
     def add_operator(self, **env: str) -> Process:
-        """Start one more operator with `env` on top of its settings, and wait until it is ready."""
-        return self._wait_until_ready(self._start("operator", env))
+        """As start_operator(), and wait until it is ready."""
+        return self._wait_until_ready(self.start_operator(**env))
 
     def add_projector(self, **env: str) -> Process:
         """Start one more projector with `env` on top of its settings, and wait until it is ready."""

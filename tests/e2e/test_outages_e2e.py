@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import urllib.error
-import urllib.request
 
 import pytest
 
@@ -27,7 +24,7 @@ def test_nats_is_killed_and_comes_back(world: World) -> None:
     world.stack.nats.kill()
     wait_for_readiness(world, False)
     assert all(replica.alive() for replica in replicas(world))
-    assert all(problems(replica)["nats"].startswith("not connected; NATS at ") for replica in replicas(world))
+    assert all(replica.problems()["nats"].startswith("not connected; NATS at ") for replica in replicas(world))
     world.apply(("created-meanwhile", {"script": QUICK}))
     blocking(world.stack.nats.start())
     wait_for_readiness(world, True)
@@ -46,7 +43,7 @@ def test_the_api_server_goes_and_comes_back(world: World) -> None:
         )
         assert all(replica.alive() for replica in replicas(world))
         assert all(projector.ready() for projector in running(world.stack.projectors))
-        told = [problems(operator) for operator in running(world.stack.operators)]
+        told = [operator.problems() for operator in running(world.stack.operators)]
         assert told == [{"apiServer": "does not answer, or is not ready"}] * 2
         # The history does not need it.
         world.until_without_objects(
@@ -132,18 +129,6 @@ def converged(world: World) -> None:
 
 def replicas(world: World) -> list[Process]:
     return running([*world.stack.operators, *world.stack.projectors])
-
-
-def problems(replica: Process) -> dict[str, str]:
-    """What /readyz names."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(f"{replica.health_url}/readyz", timeout=10) as response:
-            body = json.load(response)
-    except urllib.error.HTTPError as answer:
-        body = json.load(answer)
-    found: dict[str, str] = body["problems"]
-    return found
 
 
 def wait_for_readiness(world: World, ready: bool) -> None:
