@@ -40,7 +40,7 @@ def nats_problem(error: str, *, refused: bool) -> Problem:
     remedy = "the operator's login and its permissions in NATS" if refused else "the NATS servers and their address"
     return Problem(
         REFUSED if refused else UNAVAILABLE,
-        f"the run waits for the operator's connection to NATS, and then goes on by itself. {error}. Check {remedy}",
+        f"the run waits for the operator's connection to NATS, and goes on once it is there: {error}. Check {remedy}",
     )
 
 
