@@ -38,6 +38,7 @@ crds: $(READY) ## Generate the CRD and its reference in docs/ from resources/
 
 docs: crds ## Generate every generated page in docs/
 	@$(BIN)/python -m dev.settings_doc
+	@$(BIN)/python -m dev.metrics_doc
 	@$(BIN)/python -m dev.nats_permissions
 
 bench: $(READY) ## Run the benchmarks
