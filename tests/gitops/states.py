@@ -16,6 +16,7 @@ import yaml
 from tests.fakes.events import EPOCH, KEY, at, by, call, history
 from workflow_operator.history import ErrorInfo, EventType, InstanceStatus, fold
 from workflow_operator.reconcile.desired import HISTORY_LOST, Problem, desired_status
+from workflow_operator.reconcile.outage import nats_problem
 from workflow_operator.reconcile.script import script_in
 from workflow_operator.resources.run import API_VERSION, MAX_SCRIPT_CHARS, UNSEEN, ConfigMapKey, WorkflowRun, to_wire
 
@@ -52,6 +53,7 @@ def states() -> dict[str, JsonObject]:
         "starting": run(),
         "waiting-for-config-map": run(FROM_CONFIG_MAP, problem=script_problem(None)),
         "invalid-script": run(FROM_CONFIG_MAP, problem=script_problem("x" * (MAX_SCRIPT_CHARS + 1))),
+        "nats-unavailable": run(problem=nats_problem("NATS at nats:4222 does not answer", refused=False)),
         "queued": run(instance=folded(_STARTED)),
         "executing": executing,
         "sleeping": run(instance=folded(_STARTED, _CLAIMED, _STEP, _WAITING)),
