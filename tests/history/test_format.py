@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from tests.fakes.events import EPOCH, KEY, event
 from workflow_operator.history import (
     EventType,
     InstanceEvent,
+    InstanceKey,
     InstanceStatus,
     StatusValue,
     decode_event,
@@ -121,6 +123,16 @@ def test_a_status_that_cannot_be_read(changes: dict[str, object], expected: type
     status = json.loads((GOLDEN / "status-pending.json").read_bytes()) | changes
     with pytest.raises(expected):
         decode_status(json.dumps(status).encode())
+
+
+@pytest.mark.parametrize(("namespace", "instance"), [(None, UUID(int=1)), ("other", None)], ids=str)
+def test_what_belongs_to_another_instance_is_invalid_input(namespace: str | None, instance: UUID | None) -> None:
+    for read, name in ((decode_event, "event-started.json"), (decode_status, "status-pending.json")):
+        data = (GOLDEN / name).read_bytes()
+        own = read(data).key
+        assert read(data, key=own).key == own
+        with pytest.raises(InvalidInput, match=str(own)):
+            read(data, key=InstanceKey(namespace or own.namespace, instance or own.instance_id))
 
 
 def test_a_field_of_a_newer_release_within_the_version_is_ignored() -> None:

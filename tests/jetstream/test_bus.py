@@ -221,6 +221,22 @@ async def test_an_event_with_a_bad_header_is_refused(connection: Connection, bus
         await bus.query_history(key)
 
 
+async def test_what_names_another_instance_than_its_subject_is_not_believed(
+    connection: Connection, bus: JetStreamDataBus
+) -> None:
+    key, other, elsewhere = new_key(), new_key(), InstanceKey("elsewhere", new_key().instance_id)
+    for subject, pretended in ((key, other), (elsewhere, InstanceKey("default", elsewhere.instance_id))):
+        await connection.request(subject.history_subject, event(pretended).to_json())
+        await connection.request(subject.status_subject, status(pretended).to_json())
+
+    for subject in (key, elsewhere):
+        with pytest.raises(InvalidInput, match=f"an event of instance default/.* in the history of instance {subject}"):
+            await bus.query_history(subject)
+        with pytest.raises(InvalidInput, match=f"as that of {subject}"):
+            await bus.query_statuses([subject])
+    assert await bus.query_instance_status() == []
+
+
 @pytest.mark.parametrize("status_header", ["abc", "404", "503"])
 async def test_a_stored_message_is_none_of_the_server(
     connection: Connection, bus: JetStreamDataBus, status_header: str

@@ -125,6 +125,16 @@ async def test_an_event_with_a_bad_header_comes_with_its_error(
     assert good.event is not None
 
 
+async def test_an_event_of_another_instance_comes_with_its_error(connection: Connection) -> None:
+    key, other = new_key(), new_key()
+    await connection.request(key.history_subject, event(other).to_json())
+
+    [held] = await drain(ProjectionFeed(connection), {1})
+
+    assert (held.key, held.event, type(held.error)) == (key, None, InvalidInput)
+    assert f"an event of instance {other} in the history of instance {key}" in str(held.error)
+
+
 async def test_events_of_no_instance_are_removed_and_hold_up_no_other(
     connection: Connection, bus: JetStreamDataBus, caplog: pytest.LogCaptureFixture
 ) -> None:

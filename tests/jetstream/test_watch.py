@@ -156,6 +156,16 @@ async def test_leaves_out_what_a_newer_release_wrote(
     await eventually(lambda: watch.last == written)
 
 
+async def test_leaves_out_the_status_of_another_instance(
+    connection: Connection, bus: JetStreamDataBus, watch: Watch
+) -> None:
+    await connection.request(new_key().status_subject, status(new_key()).to_json())
+    written = await write(bus, 1)
+    watch.start()
+
+    await eventually(lambda: watch.last == written)
+
+
 @pytest.mark.parametrize("headers", [{}, {"Status": "abc"}, {"Status": "503"}], ids=str)
 async def test_a_bad_header_or_subject_stops_nothing(
     connection: Connection, bus: JetStreamDataBus, watch: Watch, headers: dict[str, str]

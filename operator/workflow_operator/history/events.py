@@ -141,13 +141,13 @@ def encode_event(event: InstanceEvent) -> bytes:
     return event.to_json()
 
 
-def decode_event(data: bytes, *, sequence: int = 0, previous: int = 0) -> InstanceEvent:
-    """Read an event.
+def decode_event(data: bytes, *, sequence: int = 0, previous: int = 0, key: InstanceKey | None = None) -> InstanceEvent:
+    """Read an event; ``key`` is the instance in whose history it stands.
 
     Raises:
         UnknownFormat: a newer version, or a type that this release does not know. The reader must not guess:
             it leaves the message to a newer replica.
-        InvalidInput: not an event at all.
+        InvalidInput: not an event at all, or one of another instance.
     """
     try:
         event = InstanceEvent.model_validate_json(data)
@@ -155,6 +155,10 @@ def decode_event(data: bytes, *, sequence: int = 0, previous: int = 0) -> Instan
     except ValidationError as error:
         refuse_newer(data, "event", {str(value) for value in EventType})
         raise InvalidInput(f"history sequence {sequence}: not an InstanceEvent: {error}") from error
+    if key is not None and event.key != key:
+        raise InvalidInput(
+            f"history sequence {sequence}: an event of instance {event.key} in the history of instance {key}"
+        )
     return event.model_copy(update={"sequence": sequence, "previous": previous, "size": len(data)})
 
 

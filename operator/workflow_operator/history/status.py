@@ -133,12 +133,12 @@ def encode_status(status: InstanceStatus) -> bytes:
     return status.to_json()
 
 
-def decode_status(data: bytes, *, sequence: int = 0) -> InstanceStatus:
-    """Read a status.
+def decode_status(data: bytes, *, sequence: int = 0, key: InstanceKey | None = None) -> InstanceStatus:
+    """Read a status; ``key`` is the instance under whose subject it stands.
 
     Raises:
         UnknownFormat: written by a newer release.
-        InvalidInput: not a status at all.
+        InvalidInput: not a status at all, or that of another instance.
     """
     try:
         status = InstanceStatus.model_validate_json(data)
@@ -146,4 +146,6 @@ def decode_status(data: bytes, *, sequence: int = 0) -> InstanceStatus:
     except ValidationError as error:
         refuse_newer(data, "status")
         raise InvalidInput(f"status sequence {sequence}: not an InstanceStatus: {error}") from error
+    if key is not None and status.key != key:
+        raise InvalidInput(f"status sequence {sequence}: the status of instance {status.key} as that of {key}")
     return status.model_copy(update={"sequence": sequence})

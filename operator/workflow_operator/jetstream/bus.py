@@ -138,7 +138,8 @@ class JetStreamDataBus:
         statuses: list[InstanceStatus] = []
         async for message in last_of_every(self._connection, STATUS, subject):
             try:
-                statuses.append(decode_status(message.data, sequence=message.metadata.sequence.stream))
+                key = InstanceKey.of_subject(message.subject)
+                statuses.append(decode_status(message.data, sequence=message.metadata.sequence.stream, key=key))
             except (UnknownFormat, InvalidInput) as error:
                 # One status of a newer release must not hide all the others.
                 logger.warning("%s: left out: %s", message.subject, error)
@@ -154,8 +155,8 @@ class JetStreamDataBus:
                 request: dict[str, Any] = {"multi_last": [key.status_subject for key in missing], "batch": len(missing)}
                 batch = await direct_batch(self._connection, STATUS, request)
                 for message in batch.messages:
-                    status = decode_status(message.data, sequence=message.sequence)
-                    found[InstanceKey.of_subject(message.subject)] = status
+                    key = InstanceKey.of_subject(message.subject)
+                    found[key] = decode_status(message.data, sequence=message.sequence, key=key)
                 complete = batch.complete
                 missing = [key for key in missing if key not in found]
         return found
@@ -233,7 +234,8 @@ def _event(stored: Stored) -> InstanceEvent:
         previous = read_sequence(stored.headers, PREVIOUS_SEQUENCE)
     except InvalidInput as error:
         raise InvalidInput(f"{stored.subject}, history sequence {stored.sequence}: {error}") from error
-    return decode_event(stored.data, sequence=stored.sequence, previous=previous)
+    key = InstanceKey.of_subject(stored.subject)
+    return decode_event(stored.data, sequence=stored.sequence, previous=previous, key=key)
 
 
 def _slim_event(stored: Stored) -> InstanceEvent:

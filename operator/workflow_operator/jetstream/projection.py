@@ -34,7 +34,7 @@ class ProjectedEvent:
         self.error: UnknownFormat | InvalidInput | None = None
         try:
             previous = read_sequence(headers, PREVIOUS_SEQUENCE)
-            self.event = decode_event(message.data, sequence=self.sequence, previous=previous)
+            self.event = decode_event(message.data, sequence=self.sequence, previous=previous, key=self.key)
         except (UnknownFormat, InvalidInput) as error:
             self.error = error
 

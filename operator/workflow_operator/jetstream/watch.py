@@ -12,6 +12,7 @@ from nats.aio.msg import Msg
 from workflow_operator.history.errors import InvalidInput, Unavailable, UnknownFormat
 from workflow_operator.history.status import InstanceStatus, decode_status
 from workflow_operator.history.subjects import STATUS as STATUS_PREFIX
+from workflow_operator.history.subjects import InstanceKey
 from workflow_operator.jetstream.connection import Connection
 from workflow_operator.jetstream.pulling import pull
 from workflow_operator.jetstream.reads import create_reader
@@ -100,7 +101,8 @@ class StatusWatcher:
 
 def _decode(message: Msg) -> InstanceStatus | None:
     try:
-        return decode_status(message.data, sequence=message.metadata.sequence.stream)
+        key = InstanceKey.of_subject(message.subject)
+        return decode_status(message.data, sequence=message.metadata.sequence.stream, key=key)
     except (UnknownFormat, InvalidInput) as error:
-        logger.warning("%s: left to a newer replica: %s", message.subject, error)
+        logger.warning("%s: left out: %s", message.subject, error)
         return None
