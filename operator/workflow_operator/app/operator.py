@@ -136,6 +136,7 @@ class _Replica:
             watcher = StatusWatcher(transport.connection)
             reconciler, orphans = self._reconciling(transport, members)
             self._ready_with(transport, watcher)
+            tracer = self._tracer(transport, members, watcher)
             observers = [self._names.observe, sweeper.observe, orphans.observe, reconciler.status_changed]
             parts = {
                 "executor": executor.run(),
@@ -147,7 +148,7 @@ class _Replica:
                 "nats": self._observe(transport.connection),
                 "queue depth": follow_queue_depth(transport.queue, self._clock),
             }
-            if (tracer := self._tracer(transport, members, watcher)) is not None:
+            if tracer is not None:
                 observers.append(tracer.observe)
                 parts["traces"] = tracer.run()
             await roles.run_until_stopped(parts, asyncio.Event(), settings.shutdown_seconds)
