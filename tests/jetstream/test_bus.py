@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 from nats.aio.msg import Msg
 
+from tests.fakes.counted import Moved
 from tests.fakes.polling import eventually
 from tests.fakes.records import event, new_key, status
 from workflow_operator.history import EventType, InstanceEvent, InstanceKey
@@ -256,3 +257,13 @@ async def test_lists_more_statuses_than_one_batch(bus: JetStreamDataBus) -> None
     await asyncio.gather(*(bus.write_status(status(key)) for key in keys))
 
     assert {each.key for each in await bus.query_instance_status()} == set(keys)
+
+
+async def test_attempts_to_append_are_counted_by_their_result(bus: JetStreamDataBus, lossy: LossyConnection) -> None:
+    moved = Moved()
+    lossy.lose = 2
+    stored = await JetStreamDataBus(lossy).push_instance_event(event(new_key()), 0)
+    assert moved.each("history_appends_total", "result") == {"repeated": 2, "stored": 1}
+    with pytest.raises(Conflict):
+        await bus.push_instance_event(event(stored.key), 0)
+    assert moved.each("history_appends_total", "result") == {"repeated": 2, "stored": 1, "conflict": 1}
