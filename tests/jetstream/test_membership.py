@@ -55,12 +55,15 @@ def test_nobody_owns_anything_without_members() -> None:
 
 
 @pytest.mark.parametrize("bad", ["", "a.b", "a b", "*", ">"])
-def test_refuses_a_name_that_is_not_one_token(bad: str) -> None:
-    connection = Connection(ConnectionOptions(servers=(), name=""))
+def test_refuses_a_member_that_is_not_one_token(bad: str) -> None:
     with pytest.raises(InvalidInput, match="letters"):
-        Membership(connection, "projectors", bad)
+        Membership(Connection(ConnectionOptions(servers=(), name="")), "projectors", bad)
+
+
+@pytest.mark.parametrize("bad", ["", "a.", ".b", "a..b", "a b", "a.*", ">"])
+def test_refuses_a_group_that_is_no_name_in_parts(bad: str) -> None:
     with pytest.raises(InvalidInput, match="letters"):
-        Membership(connection, bad, "me")
+        Membership(Connection(ConnectionOptions(servers=(), name="")), bad, "one")
 
 
 class Ticker:

@@ -72,7 +72,7 @@ async def test_the_roles_work_together(roles: Roles) -> None:
     await ensure(connections[Role.OPERATOR], OPTIONS)
     for role in (Role.EXECUTOR, Role.PROJECTOR):
         await check(connections[role], OPTIONS)
-    operators = Membership(connections[Role.OPERATOR], "operators", "one")
+    operators = Membership(connections[Role.OPERATOR], "operators.all", "one")
     projectors = Membership(connections[Role.PROJECTOR], "projectors", "two")
     await operators.start()
     await projectors.start()
@@ -152,7 +152,7 @@ DENIED = [
     (f"$JS.API.CONSUMER.MSG.NEXT.{EXECUTION}.{EXECUTORS}", (Role.PROJECTOR, Role.READER)),
     (f"$JS.API.CONSUMER.MSG.NEXT.{PROJECTION}.partition-00", (Role.OPERATOR, Role.EXECUTOR, Role.READER)),
     (f"$JS.ACK.{EXECUTION}.{EXECUTORS}.1.1.1.1.1", (Role.PROJECTOR, Role.READER)),
-    ("$KV.members.operators.x", (Role.PROJECTOR, Role.EXECUTOR, Role.READER)),
+    ("$KV.members.operators.all.x", (Role.PROJECTOR, Role.EXECUTOR, Role.READER)),
     ("$KV.members.projectors.x", (Role.OPERATOR, Role.EXECUTOR, Role.READER)),
     ("_INBOX_operator.x", EVERYBODY),
     ("anything.else", EVERYBODY),

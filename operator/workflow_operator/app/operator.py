@@ -83,7 +83,7 @@ def share_group(cluster_id: str, watched: Collection[str]) -> str:
     Those of another cluster, or with other namespaces, may be in the same NATS, and see other runs.
     """
     runs = "\0".join([cluster_id, *sorted(watched)])
-    return f"operators-{hashlib.blake2b(runs.encode(), digest_size=8).hexdigest()}"
+    return f"operators.{hashlib.blake2b(runs.encode(), digest_size=8).hexdigest()}"
 
 
 def ours(status: InstanceStatus, cluster_id: str, watched: Collection[str]) -> bool:

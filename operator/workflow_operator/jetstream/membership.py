@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 REFRESH_SECONDS = 2.0
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+")
+_GROUP = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _MAX_MEMBERS = 1000
 _OPERATION = "KV-Operation"
 
@@ -51,10 +52,13 @@ class Membership:
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """Raises InvalidInput: ``group`` or ``member`` holds anything but letters, digits, '-' and '_'."""
-        for name in (group, member):
-            if not _TOKEN.fullmatch(name):
-                raise InvalidInput(f"member {group}/{member}: expected letters, digits, '-' and '_' only")
+        """``group`` may have parts, as in ``kind.name``.
+
+        Raises:
+            InvalidInput: ``member`` or a part of ``group`` holds anything but letters, digits, '-' and '_'.
+        """
+        if not _GROUP.fullmatch(group) or not _TOKEN.fullmatch(member):
+            raise InvalidInput(f"member {group}/{member}: expected letters, digits, '-' and '_' only")
         self._connection = connection
         self._group = group
         self._member = member

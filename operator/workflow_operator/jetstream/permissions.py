@@ -86,8 +86,8 @@ GRANTS = (
     Grant("take events to fold", _PROJECTOR, _pull(PROJECTION, "*")),
     Grant("write statuses", _PROJECTOR, (f"{subjects.STATUS}.*.*",)),
     Grant("list histories", _PROJECTOR, _list(HISTORY)),
-    # Which group an operator is in depends on what it watches, and no wildcard stands for a part of a name.
-    Grant("show that it lives, as an operator", _OPERATOR, (topology.member_subject("*", "*"),)),
+    # Which group of operators depends on what they watch.
+    Grant("show that it lives, as an operator", _OPERATOR, (topology.member_subject("operators.*", "*"),)),
     Grant("show that it lives, as a projector", _PROJECTOR, (topology.member_subject("projectors", "*"),)),
     Grant("see who lives", _OPERATOR | _PROJECTOR, _api("DIRECT.GET", [MEMBERS])),
     Grant(
