@@ -4,7 +4,7 @@ import difflib
 import json
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from dev.chart import CHART
 from tests.chart.scenarios import NAMESPACE, RELEASE
 
 Object = dict[str, Any]
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 CLUSTER_SCOPED = {"CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"}
 WORKLOADS = {"Deployment", "StatefulSet"}
 
@@ -23,12 +25,18 @@ class RenderingFailed(Exception):
 
 
 def helm_template(helm: Path, values: Mapping[str, Any], *flags: str) -> list[Object]:
-    """The objects, and raises RenderingFailed."""
-    command = [helm, "template", RELEASE, CHART, "--namespace", NAMESPACE, "--values", "-", *flags]
-    done = subprocess.run(command, input=json.dumps(values), capture_output=True, text=True, check=False)
+    """The objects. Raises RenderingFailed."""
+    arguments = ["template", RELEASE, str(CHART), "--namespace", NAMESPACE, "--values", "-", *flags]
+    text = run_helm(helm, *arguments, values=json.dumps(values))
+    return [each for each in yaml.load_all(text, LOADER) if each]
+
+
+def run_helm(helm: Path, *arguments: str, values: str = "") -> str:
+    """What `helm *arguments` prints, with `values` for its standard input. Raises RenderingFailed."""
+    done = subprocess.run([helm, *arguments], input=values, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RenderingFailed(done.stderr)
-    return [each for each in yaml.safe_load_all(done.stdout) if each]
+        raise RenderingFailed(f"{done.stdout}\n{done.stderr}")
+    return done.stdout
 
 
 def find(objects: Iterable[Object], kind: str, name: str = "") -> Object:
@@ -62,39 +70,62 @@ def texts(objects: Iterable[Object]) -> dict[str, str]:
         metadata = each["metadata"]
         identity = f"{each['kind']} {metadata.get('namespace', '')}/{metadata['name']}"
         assert identity not in found, identity
-        found[identity] = yaml.safe_dump(_abridged(each), width=120)
+        found[identity] = yaml.dump(_abridged(each), Dumper=DUMPER, width=10_000)
     return dict(sorted(found.items()))
 
 
 def _abridged(each: Object) -> Object:
     each = json.loads(json.dumps(each))
-    kind = each["kind"]
-    if kind == "CustomResourceDefinition":
-        each.pop("spec")
-    if kind in ("ClusterRole", "Role") and any("configmaps" in rule["resources"] for rule in each["rules"]):
-        each["rules"] = "as in files/rbac.yaml"
-    if kind == "PrometheusRule":
-        each["spec"] = "as in files/alerts.yaml"
-    if kind == "Secret":
-        each["data"] = sorted(each["data"])
-    if kind == "ConfigMap":
-        for name, text in each.get("data", {}).items():
-            if name == "nats.conf":
-                each["data"][name] = re.sub(r"permissions: .*", "permissions: ...", text)
-            if name.endswith(".json"):
-                each["data"][name] = "as in files/dashboard.json"
-        settings = [name for name in each.get("data", {}) if re.match("WORKFLOW_OPERATOR_(?!NATS|WATCH)", name)]
-        for name in settings:
-            del each["data"][name]
-    if kind in WORKLOADS:
-        annotations = each["spec"]["template"]["metadata"]["annotations"]
-        for name in annotations:
-            if name.startswith("checksum/"):
-                annotations[name] = "..."
-    labels = each["metadata"].get("labels", {})
     for name in ("app.kubernetes.io/version", "helm.sh/chart", "app.kubernetes.io/managed-by"):
-        labels.pop(name, None)
+        each["metadata"].get("labels", {}).pop(name, None)
+    if shorten := _SHORTER.get(each["kind"]):
+        shorten(each)
     return dict(each)
+
+
+def _crd(each: Object) -> None:
+    each.pop("spec")
+
+
+def _role(each: Object) -> None:
+    if any("configmaps" in rule["resources"] for rule in each["rules"]):
+        each["rules"] = "as in files/rbac.yaml"
+
+
+def _alerts(each: Object) -> None:
+    each["spec"] = "as in files/alerts.yaml"
+
+
+def _secret(each: Object) -> None:
+    each["data"] = sorted(each["data"])
+
+
+def _config_map(each: Object) -> None:
+    data = each.get("data", {})
+    for name, text in list(data.items()):
+        if name == "nats.conf":
+            data[name] = re.sub(r"permissions: .*", "permissions: ...", text).splitlines()
+        if name.endswith(".json"):
+            data[name] = "as in files/dashboard.json"
+        if re.match("WORKFLOW_OPERATOR_(?!NATS|WATCH)", name):
+            del data[name]
+
+
+def _workload(each: Object) -> None:
+    annotations = each["spec"]["template"]["metadata"]["annotations"]
+    annotations |= dict.fromkeys((name for name in annotations if name.startswith("checksum/")), "...")
+
+
+_SHORTER: dict[str, Callable[[Object], None]] = {
+    "CustomResourceDefinition": _crd,
+    "ClusterRole": _role,
+    "Role": _role,
+    "PrometheusRule": _alerts,
+    "Secret": _secret,
+    "ConfigMap": _config_map,
+    "Deployment": _workload,
+    "StatefulSet": _workload,
+}
 
 
 def differences(before: Mapping[str, str], after: Mapping[str, str]) -> str:

@@ -89,11 +89,6 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "projector": {"pdb": {"enabled": False}, "resources": {"requests": {"cpu": 1}, "limits": {"memory": "1Gi"}}},
         "nats": {"bundled": {"priorityClassName": "system-cluster-critical", "nodeSelector": {"disk": "ssd"}}},
     },
-    "names": {
-        "nameOverride": "engine",
-        "commonLabels": {"example.com/team": "platform"},
-        "commonAnnotations": {"example.com/owner": "platform"},
-    },
     "no-rights": {
         "rbac": {"create": False},
         "serviceAccount": {"create": False, "name": "mine"},

@@ -44,7 +44,11 @@ def test_every_value_is_explained() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["kind: X\nmetadata:\n  name: x\n", "# Generated\nkind: X\nmetadata:\n  name: '{{ x }}'\n", "# Generated\nkind: X\n"],
+    [
+        "kind: X\nmetadata:\n  name: x\n",
+        "# Generated\nkind: X\nmetadata:\n  name: '{{ x }}'\n",
+        "# Generated\nkind: X\n",
+    ],
     ids=["no comment", "braces", "no name"],
 )
 def test_a_crd_that_cannot_be_a_template_is_refused(text: str) -> None:

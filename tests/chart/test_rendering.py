@@ -12,7 +12,16 @@ import yaml
 from dev.chart import CHART, CRD
 from tests.chart.conftest import Render
 from tests.chart.golden import FOLDER, golden
-from tests.chart.rendering import CLUSTER_SCOPED, WORKLOADS, Object, RenderingFailed, find, helm_template, pods
+from tests.chart.rendering import (
+    CLUSTER_SCOPED,
+    WORKLOADS,
+    Object,
+    RenderingFailed,
+    find,
+    helm_template,
+    pods,
+    run_helm,
+)
 from tests.chart.scenarios import NAMESPACE, SCENARIOS
 from workflow_operator.app.settings import Settings
 
@@ -209,6 +218,43 @@ def test_the_alerts_and_the_dashboard_are_those_of_the_files(rendered: Rendered)
     assert yaml.safe_load(dashboard) == yaml.safe_load((CHART / "files" / "dashboard.json").read_text())
 
 
+def test_common_labels_and_annotations_are_everywhere(render: Render) -> None:
+    labels, annotations = {"example.com/team": "platform"}, {"example.com/owner": "platform"}
+    objects = render({"commonLabels": labels, "commonAnnotations": annotations, "nameOverride": "engine"})
+    for metadata in [*(each["metadata"] for each in objects), *(pod["metadata"] for pod in pods(objects))]:
+        assert labels.items() <= metadata["labels"].items()
+        assert annotations.items() <= metadata["annotations"].items()
+        assert metadata["labels"]["app.kubernetes.io/name"] == "engine"
+    assert find(objects, "Deployment", "-operator")["metadata"]["name"] == "wo-engine-operator"
+
+
+def test_a_release_that_has_the_name_is_not_named_twice(helm: Path) -> None:
+    done = run_helm(helm, "template", "my-workflow-operator", str(CHART), "--show-only", "templates/operator.yaml")
+    assert "\n  name: my-workflow-operator-operator\n" in done
+
+
+def test_lint_finds_nothing(helm: Path) -> None:
+    assert "0 chart(s) failed" in run_helm(helm, "lint", "--strict", str(CHART))
+
+
+def test_the_notes_name_the_next_step_and_what_is_at_risk(helm: Path) -> None:
+    def notes(*flags: str) -> str:
+        flags = ("--namespace", NAMESPACE, "--dry-run=client", "--hide-secret", *flags)
+        return run_helm(helm, "install", "wo", str(CHART), *flags).split("\nNOTES:\n")[1]
+
+    default = notes()
+    assert "helm test wo -n workflows" in default
+    assert "kubectl apply -n workflows" in default
+    assert re.findall("WARNING: [^.]*", default) == ["WARNING: There is one NATS server"]
+    assert "WARNING" not in notes("--set", "nats.bundled.replicas=3")
+    risky = notes(
+        "--set", "nats.url=nats://nats:4222,operator.replicas=1,crds.keep=false,watchNamespaces={team-a,team-b}"
+    )
+    assert "kubectl apply -n team-a" in risky
+    for words in ("nats.streamReplicas is 1", "operator.replicas is 1", "crds.keep is false"):
+        assert f"WARNING: {words}" in risky
+
+
 def test_the_longest_names_still_fit(helm: Path) -> None:
     objects = helm_template(helm, {"fullnameOverride": "a" * 46, "nats": {"bundled": {"replicas": 3}}})
     for each in objects:
@@ -220,7 +266,7 @@ def test_the_longest_names_still_fit(helm: Path) -> None:
 
 
 def test_a_cluster_that_is_too_old_is_refused(helm: Path) -> None:
-    with pytest.raises(RenderingFailed, match="incompatible with Kubernetes v1.30.9"):
+    with pytest.raises(RenderingFailed, match=r"incompatible with Kubernetes v1\.30\.9"):
         helm_template(helm, {}, "--kube-version", "1.30.9")
     assert helm_template(helm, {}, "--kube-version", "1.31.0-eks-1")
 
@@ -232,7 +278,10 @@ EXTERNAL = {"url": "tls://nats:4222"}
     ("values", "words"),
     [
         ({"nats": {**EXTERNAL, "bundled": {"replicas": 3}}}, "nats.bundled.replicas has no effect"),
-        ({"nats": {**EXTERNAL, "bundled": {"auth": {"existingSecret": "x"}}}}, "nats.bundled.auth.existingSecret has no"),
+        (
+            {"nats": {**EXTERNAL, "bundled": {"auth": {"existingSecret": "x"}}}},
+            "nats.bundled.auth.existingSecret has no",
+        ),
         ({"nats": {**EXTERNAL, "bundled": {"tls": {"existingSecret": "x"}}}}, "nats.bundled.tls.existingSecret has no"),
         ({"nats": {**EXTERNAL, "auth": {"method": "nkey"}}}, "name the Secret with the logins"),
         ({"nats": {**EXTERNAL, "auth": {"existingSecret": "x"}}}, "set it to password, credentials or nkey"),
