@@ -157,8 +157,8 @@ ROWS: dict[str, list[Panel]] = {
     ],
     "Sandbox": [
         Panel(
-            "Sandboxes ended in a run",
-            "By the error that ended them. EngineCrash is the only one that no limit explains.",
+            "Scripts ended by a limit",
+            "By error class. EngineCrash, a sandbox that died, is the only one that no limit explains.",
             "ops",
             _rate_by("sandbox_kills_total", "reason"),
             width=12,
