@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, FilePath, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -48,8 +48,10 @@ class Settings(BaseSettings):
     cluster_id: str = Field("", description="Identity of the cluster; empty: the uid of its namespace kube-system.")
     health_port: int = Field(8080, description="Port of /healthz, /readyz and /metrics; 0: a free one, and logged.")
     health_host: str = Field("", description="Address of the health endpoints; empty: all.")
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
-    shutdown_seconds: float = Field(20.0, description="Seconds for a graceful end; below the pod's grace period.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="DEBUG, INFO, WARNING or ERROR."
+    )
+    shutdown_seconds: float = Field(20.0, ge=0, description="Seconds for a graceful end; below the pod's grace period.")
 
     otlp_endpoint: str = Field(
         "", description="Base URL of a collector for traces (OTLP over HTTP), as http://collector:4318; empty: none."
@@ -57,17 +59,19 @@ class Settings(BaseSettings):
 
     executor_slots: int = Field(16, ge=1, description="Runs that one replica executes at once.")
     reconcile_workers: int = Field(8, ge=1, description="Objects that one replica reconciles at once.")
-    park_after_seconds: float = Field(5.0, description="A sleep longer than this gives up its sandbox.")
-    slice_seconds: float = Field(30.0, description="Seconds in a slot after which a run is parked at its next sleep.")
+    park_after_seconds: float = Field(5.0, ge=0, description="A sleep longer than this gives up its sandbox.")
+    slice_seconds: float = Field(
+        30.0, ge=0, description="Seconds in a slot after which a run is parked at its next sleep."
+    )
     crash_limit: int = Field(5, ge=1, description="Executors that a run may kill in a row before it is failed.")
 
     history_events: int = Field(51_200, ge=1, description="Events of one run after which it is failed.")
     history_bytes: int = Field(50 * 1024 * 1024, ge=1, description="Bytes of all events of one run; more fails it.")
 
-    script_wall_seconds: float = Field(10.0, description="Seconds a script may run between two host calls.")
-    script_cpu_seconds: int = Field(10, description="Seconds of processor time for one execution of a script.")
-    script_memory_bytes: int = Field(128 * 1024 * 1024, description="Bytes of memory for one script.")
-    payload_bytes: int = Field(256 * 1024, description="Bytes of one value as JSON: input, payload or output.")
+    script_wall_seconds: float = Field(10.0, gt=0, description="Seconds a script may run between two host calls.")
+    script_cpu_seconds: int = Field(10, ge=1, description="Seconds of processor time for one execution of a script.")
+    script_memory_bytes: int = Field(128 * 1024 * 1024, ge=1, description="Bytes of memory for one script.")
+    payload_bytes: int = Field(256 * 1024, ge=1, description="Bytes of one value as JSON: input, payload or output.")
 
     identity: str = Field(default_factory=_identity, description="Name of this replica; drawn afresh at each start.")
 
