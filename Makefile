@@ -36,10 +36,11 @@ format: $(READY) ## Format the code and sort its imports
 crds: $(READY) ## Generate the CRD and its reference in docs/ from resources/
 	@$(BIN)/python -m workflow_operator.resources.generate
 
-docs: crds ## Generate every generated page in docs/
+docs: crds ## Generate every generated page in docs/, and what is generated in the chart
 	@$(BIN)/python -m dev.settings_doc
 	@$(BIN)/python -m dev.metrics_doc
 	@$(BIN)/python -m dev.nats_permissions
+	@$(BIN)/python -m dev.chart
 
 bench: $(READY) ## Run the benchmarks
 	@set -e; for each in benchmarks/*.py; do echo "== $$each"; $(BIN)/python "$$each"; done
