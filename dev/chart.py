@@ -71,7 +71,7 @@ def _without(node: Any, keys: tuple[str, ...]) -> Any:
         return [_without(item, keys) for item in node]
     if not isinstance(node, dict):
         return node
-    kept = {}
+    kept: dict[str, Any] = {}
     for key, child in node.items():
         if key in ("properties", "$defs"):
             kept[key] = {name: _without(item, keys) for name, item in child.items()}
