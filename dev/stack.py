@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 from dev.child import Child
 from dev.control_plane import ControlPlane, free_ports
 from workflow_operator.jetstream import EmbeddedServer
+from workflow_operator.jetstream.permissions import Role, inbox_prefix, permissions
 
 PROJECT = Path(__file__).parents[1]
 CRD_FILE = PROJECT / "crds" / "workflowruns.yaml"
@@ -25,6 +26,13 @@ LEASHED = PROJECT / "dev" / "leashed.py"
 CRD_NAME = "workflowruns.workflow-operator.dev"
 ACCOUNT = "workflow-operator"
 """Name of the operator's ServiceAccount, and of its namespace."""
+
+_USERS = [{"user": str(role), "password": str(role), "permissions": permissions(role)} for role in Role]
+LOGINS = f"""
+authorization {{ users: {json.dumps([*_USERS, {"user": "everything", "password": "everything"}])} }}
+no_auth_user: everything
+"""
+"""Configuration of a NATS server that knows each role by a password, which is its name."""
 
 READY_DEADLINE = 60.0
 """Seconds for a replica to become ready; 2 are usual."""
@@ -124,11 +132,14 @@ class Stack:
     never admin.
     """
 
-    def __init__(self, control_plane: ControlPlane, directory: Path) -> None:
+    def __init__(self, control_plane: ControlPlane, directory: Path, *, logins: bool = False) -> None:
+        """`logins`: each role has a password and the permissions of the chart in NATS, where a client without a login
+        may still do everything."""
         self.control_plane = control_plane
         self.directory = directory.absolute()
         # A killed process loses nothing without it, and only a power loss would be survived with it.
-        self.nats = EmbeddedServer(self.directory / "nats", sync_always=False)
+        self.nats = EmbeddedServer(self.directory / "nats", sync_always=False, config=LOGINS if logins else "")
+        self._logins = logins
         self.operators: list[Process] = []
         self.projectors: list[Process] = []
         self.executors: list[Process] = []
@@ -184,7 +195,8 @@ class Stack:
         Raises StackError with its standard error when it fails.
         """
         command = Path(sysconfig.get_path("scripts")) / "workflow-operator"
-        done = subprocess.run([command, *args], env=self._env(), capture_output=True, text=True, check=False)
+        env = self._env() | self._login("reader")
+        done = subprocess.run([command, *args], env=env, capture_output=True, text=True, check=False)
         if done.returncode:
             raise StackError(f"workflow-operator {' '.join(args)}: exit code {done.returncode}: {done.stderr.strip()}")
         return done.stdout
@@ -226,7 +238,7 @@ class Stack:
         log = self.directory / f"{role}-{self._started}.log"
         # Who has no business with the API server does not learn where it is.
         cluster = {"KUBECONFIG": str(self.kubeconfig)} if role == "operator" else {}
-        replicas.append(Process(role, log, {**self._env(), **cluster, **env}))
+        replicas.append(Process(role, log, {**self._env(), **cluster, **self._login(role), **env}))
         return replicas[-1]
 
     def _wait_until_ready(self, replica: Process) -> Process:
@@ -237,6 +249,17 @@ class Stack:
 
         wait_until_well(what_is_wrong, READY_DEADLINE)
         return replica
+
+    def _login(self, role: str) -> dict[str, str]:
+        if not self._logins:
+            return {}
+        password = self.directory / f"{role}.password"
+        password.write_text(role)
+        return {
+            "WORKFLOW_OPERATOR_NATS_USER": role,
+            "WORKFLOW_OPERATOR_NATS_PASSWORD_FILE": str(password),
+            "WORKFLOW_OPERATOR_NATS_INBOX_PREFIX": inbox_prefix(Role(role)),
+        }
 
     def _env(self) -> dict[str, str]:
         """Nothing of the user's but PATH: a KUBECONFIG or a proxy of theirs would be used."""
