@@ -33,6 +33,15 @@ def test_manifests_of_other_tools_are_few() -> None:
     assert [each["kind"] for each in FLUX] == ["Kustomization"]
 
 
+@pytest.mark.integration
+@pytest.mark.parametrize(("secret", "same"), [("nats-logins", True), ("", False)])
+def test_the_chart_renders_the_same_each_time_with_a_secret_of_ones_own(secret: str, same: bool) -> None:
+    chart = str(PROJECT / "charts" / "workflow-operator")
+    command = [str(tools.helm()), "template", "app", chart, "--set", f"nats.bundled.auth.existingSecret={secret}"]
+    first, second = (subprocess.run(command, capture_output=True, check=True).stdout for _ in range(2))
+    assert (first == second) == same
+
+
 def test_helm_waits_for_the_run_of_each_revision(world: World, tmp_path: Path) -> None:
     (template,) = TEMPLATES
     helm = Helm(world, tmp_path, template)
