@@ -26,17 +26,6 @@ def test_the_table_of_rights_is_the_operators_role() -> None:
     assert told == rules()
 
 
-def test_every_value_of_the_chart_that_is_named_exists() -> None:
-    values = yaml.safe_load((PROJECT / "charts" / "workflow-operator" / "values.yaml").read_text())
-    named = set(re.findall(r"`((?:settings|nats|networkPolicy|rbac|metrics|image)\.[\w.]+)", TEXT))
-    assert {"settings.crashLimit", "nats.bundled.tls"} <= named
-    for path in named:
-        place = values
-        for part in path.split("."):
-            assert part in place, path
-            place = place[part]
-
-
 def test_the_number_of_system_calls_is_about_what_is_told() -> None:
     (told,) = re.findall(r"lists about (\d+) calls", TEXT)
     assert all(abs(len(each.calls) - int(told)) <= 2 for each in ARCHITECTURES.values())
