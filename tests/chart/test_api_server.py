@@ -117,6 +117,9 @@ def test_a_tenant_installs_upgrades_and_removes_without_cluster_rights(
         each["metadata"]["name"]: each["spec"]["template"] for each in found("deployments,statefulsets")
     } == templates
 
+    with pytest.raises(RenderingFailed, match=r"nats\.bundled\.replicas is 3, and there are 1 servers"):
+        run_helm(helm, "upgrade", *what, "--set", "nats.bundled.replicas=3", values=values)
+
     run_helm(helm, "uninstall", RELEASE, *where)
     kinds = (
         "deployments,statefulsets,services,configmaps,secrets,serviceaccounts,roles,rolebindings,poddisruptionbudgets"

@@ -1,6 +1,8 @@
 """A real nats-server runs with the configuration that the chart renders, and lets in whom it should."""
 
+import asyncio
 import base64
+import dataclasses
 import json
 import re
 import subprocess
@@ -70,7 +72,7 @@ class Servers:
         text = text.replace('"/data', f'"{self.folder}/data-{index}')
         if self.tls:
             text = text.replace('"/etc/nats/tls', f'"{self.tls}')
-        (self.folder / f"data-{index}").mkdir()
+        (self.folder / f"data-{index}").mkdir(exist_ok=True)
         file = self.folder / f"{index}.conf"
         file.write_text(text)
         return [str(tools.nats_server()), "--config", str(file)]
@@ -183,6 +185,38 @@ async def test_a_secret_of_ones_own_may_hold_any_words(start: Start) -> None:
     await servers.all_pass("startup")
     for role in words:
         await (await Connection.open(servers.login(role))).close()
+
+
+async def test_a_cluster_leaves_the_data_of_a_single_server_alone(start: Start) -> None:
+    """It would delete streams that it did not make."""
+    folders = []
+    for replicas in (1, 3):
+        servers = start({"replicas": replicas})
+        await servers.all_pass("startup")
+        folders.append(Path(servers.get(0, "/jsz?config=true")["config"]["store_dir"]))
+        servers.kill()
+    assert folders[0].parents[1] == folders[1].parents[1] == servers.folder / "data-0"
+    assert folders[0] != folders[1]
+
+
+async def test_a_server_of_three_takes_its_leave_before_it_ends(start: Start) -> None:
+    """The kubelet runs the hook, and sends SIGTERM at once when that is done."""
+    servers = start({"replicas": 3})
+    await servers.all_pass("startup")
+    login = servers.login("operator")
+    container = servers.stateful_set["spec"]["template"]["spec"]["containers"][0]
+    program, *arguments = container["lifecycle"]["preStop"]["exec"]["command"]
+    assert program == "/nats-server"
+    arguments = [each.replace("/data", f"{servers.folder}/data-0") for each in arguments]
+    client = await Connection.open(dataclasses.replace(login, servers=login.servers[:1]))
+    hook = await asyncio.create_subprocess_exec(tools.nats_server(), *arguments)
+    assert await hook.wait() == 0
+    servers.processes[0].terminate()
+    await eventually(lambda: servers.processes[0].poll() is not None, deadline_seconds=60)
+    await client.close()
+    log = (servers.folder / "0.log").read_text()
+    steps = ("Entering lame duck mode", 'Trapped "terminated" signal', "Closing existing clients", "Server Exiting")
+    assert [log.index(step) for step in steps] == sorted(log.index(step) for step in steps), log
 
 
 @pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "tls"])

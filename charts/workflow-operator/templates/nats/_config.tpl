@@ -13,7 +13,8 @@ lame_duck_grace_period: "3s"
 lame_duck_duration: "30s"
 
 jetstream {
-  store_dir: "/data"
+  # A cluster deletes streams that it finds and did not make: so the single server's are not where it looks.
+  store_dir: "/data/{{ ternary "cluster" "single" (gt (int $bundled.replicas) 1) }}"
   max_memory_store: 0
   # The rest of the volume is for the file system.
   max_file_store: {{ mul $number 900 }}{{ $smaller }}
