@@ -20,5 +20,11 @@ def test_the_namespace_whose_uid_is_the_identity(watched: tuple[str, ...], own: 
 
 def test_replicas_that_see_the_same_runs_share_them_out() -> None:
     assert share_group("cluster", ("a", "b")) == share_group("cluster", ("b", "a"))
-    others = [("cluster", ("a", "b")), ("another", ("a", "b")), ("cluster", ("a",)), ("cluster", ()), ("cluster", ("ab",))]
+    others = [
+        ("cluster", ("a", "b")),
+        ("another", ("a", "b")),
+        ("cluster", ("a",)),
+        ("cluster", ()),
+        ("cluster", ("ab",)),
+    ]
     assert len({share_group(*other) for other in others}) == len(others)
