@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 from dev import archive, base_image
@@ -30,6 +31,7 @@ ROOT = Path(__file__).parents[1]
 NAME = "workflow-operator"
 USER = "65532:65532"
 
+_BIGGEST = 8
 _CERTIFICATES = "/run/secrets/ca.crt"
 _OF_THE_INDEX = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "retries")
 
@@ -147,6 +149,23 @@ def _epoch() -> str:
     return os.environ.get("SOURCE_DATE_EPOCH", "0")
 
 
+def report(image: archive.ImageArchive) -> str:
+    """Where the image is and how big, and for each layer what takes most of it; MB are 10^6 bytes, uncompressed."""
+    lines = [f"{image.names[0]} in {image.path}: {sum(layer.size for layer in image.layers) / 1e6:.0f} MB"]
+    for layer in image.layers:
+        sizes = Counter[str]()
+        for entry in layer.entries:
+            sizes[_part(entry.name)] += entry.size
+        biggest = ", ".join(f"{name} {size / 1e6:.1f}" for name, size in sizes.most_common(_BIGGEST) if size > 50_000)
+        lines.append(f"  {layer.size / 1e6:.0f} MB: {biggest}")
+    return "\n".join(lines)
+
+
+def _part(path: str) -> str:
+    _, _, module = path.partition("/site-packages/")
+    return module.split("/")[0] if module else "/".join(path.split("/")[:3])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m dev.image", description="Builds the image into an archive.")
     parser.add_argument("--tag", default="", help="name and tag of the image; default: workflow-operator:<version>")
@@ -169,8 +188,7 @@ def main() -> None:
     if arguments.sbom:
         print(dict(image.files())[str(SBOM)].decode(), end="")
     else:
-        sizes = " + ".join(f"{layer.size / 1e6:.0f}" for layer in image.layers)
-        print(f"{image.names[0]}: {made}, {made.stat().st_size / 1e6:.0f} MB (layers of {sizes} MB)")
+        print(report(image))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dev import base_image, image
+from dev import archive, base_image, image
 from dev.go_build import BuildError
 
 BASE = "registry.example/python:3.11@sha256:0"
@@ -151,3 +151,12 @@ def test_pip_s_configuration_is_a_secret_of_the_build(
     image.build("tool:1", tmp_path / "image.tar", progress=silent)
     assert "index-url = https://user:word@index.example/simple" in programs.calls()
     assert [path.name for path in tmp_path.iterdir() if "secret" in path.name or path.suffix == ".conf"] == []
+
+
+def test_the_report_names_what_takes_the_space(tmp_path: Path) -> None:
+    binary = tmp_path / "tool"
+    binary.write_bytes(bytes(3_000_000))
+    archive.write(tmp_path / "image.tar", "tool:1", binary, image.USER)
+    first, layer = image.report(archive.ImageArchive(tmp_path / "image.tar")).splitlines()
+    assert first == f"tool:1 in {tmp_path / 'image.tar'}: 3 MB"
+    assert layer == "  3 MB: tool 3.0"

@@ -79,7 +79,7 @@ def test_root_owns_every_file_and_nobody_else_may_write_any_but_in_tmp(built: Im
 
 def test_nothing_of_the_machine_that_built_it_is_left(contents: dict[str, bytes], built: ImageArchive) -> None:
     tops = {path.split("/")[1] for path in built.entries}
-    assert tops == {"etc", "lib", "lib64", "opt", "tmp", "usr", "var"}
+    assert tops <= {"etc", "lib", "lib64", "opt", "tmp", "usr", "var"}
     strangers = {"pip.conf", "hosts", "resolv.conf", "hostname", "ca.crt", "direct_url.json"}
     assert not strangers & {PurePosixPath(path).name for path in built.entries}
     here = [str(path).encode() for path in (ROOT, cache_folder())] + [b"/build/rootfs"]
@@ -94,7 +94,8 @@ def test_it_trusts_the_authorities_of_debian_only(contents: dict[str, bytes]) ->
         found for file in Path("/usr/share/ca-certificates").rglob("*.crt") for found in certificates(file.read_bytes())
     }
     if own and debian:
-        assert not (certificates(Path(own).read_bytes()) - debian) & trusted
+        smuggled = (certificates(Path(own).read_bytes()) - debian) & trusted
+        assert not len(smuggled)
 
 
 def certificates(bundle: bytes) -> set[bytes]:
