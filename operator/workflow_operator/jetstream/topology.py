@@ -15,6 +15,9 @@ from workflow_operator.jetstream.connection import Connection
 
 PARTITIONS = 16
 
+# Fewer servers than replicas; while a cluster forms, only for now.
+_NO_PEERS = 10005
+
 HISTORY = "HISTORY"
 STATUS = "STATUS"
 PROJECTION = "PROJECTION"
@@ -241,7 +244,10 @@ async def _check(connection: Connection, declared: Declared) -> None:
 async def _ensure(connection: Connection, declared: Declared) -> None:
     found = await _find(connection, declared)
     if found is None:
-        refusal = await _create(connection, declared)
+        error = await _create(connection, declared)
+        refusal = error.get("description", "")
+        if error.get("err_code") == _NO_PEERS:
+            raise Unavailable(f"stream {declared.name} cannot be created yet: {refusal}; more NATS servers are needed")
         found = await _find(connection, declared)
         if found is None:
             raise InvalidInput(
@@ -296,12 +302,13 @@ async def _find(connection: Connection, declared: Declared) -> dict[str, Any] | 
     return config
 
 
-async def _create(connection: Connection, declared: Declared) -> str:
-    """Create it; what the server said against it. That someone else was faster is no error."""
+async def _create(connection: Connection, declared: Declared) -> dict[str, Any]:
+    """Create it; the error in the server's answer. That someone else was faster is none."""
     if declared.consumer is None:
         answer = await connection.api(f"STREAM.CREATE.{declared.stream}", declared.config)
     else:
         subject = f"CONSUMER.CREATE.{declared.stream}.{declared.consumer}.{declared.config['filter_subject']}"
         request = {"stream_name": declared.stream, "config": declared.config, "action": "create"}
         answer = await connection.api(subject, request)
-    return str(answer.get("error", {}).get("description", ""))
+    error: dict[str, Any] = answer.get("error", {})
+    return error
