@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from aiohttp.test_utils import TestServer
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config.incluster_config import InClusterConfigLoader
 
+from workflow_operator import metrics
 from workflow_operator.cluster import WorkflowRunClient, load_configuration
 from workflow_operator.cluster.client import status_patch
 from workflow_operator.history.errors import InvalidInput, NotFound, Unavailable
@@ -294,3 +296,23 @@ async def test_a_proxy_is_looked_for_where_there_is_one(
 async def test_no_configuration_says_what_to_do(environment: dict[str, str]) -> None:
     with pytest.raises(InvalidInput, match="Set KUBECONFIG, or run in a pod with a ServiceAccount"):
         await load_configuration(environment)
+
+
+def counted(verb: str, resource: str, code: str) -> float:
+    labels = {"verb": verb, "resource": resource, "code": code}
+    samples = [sample for family in metrics.API_REQUESTS.collect() for sample in family.samples]
+    return sum(sample.value for sample in samples if sample.labels == labels)
+
+
+async def test_every_request_is_counted_by_its_answer(api: FakeApi, client: WorkflowRunClient) -> None:
+    kinds = [("get", "workflowruns", code) for code in ("200", "404", "429", "0")]
+    before = [counted(*kind) for kind in kinds]
+    await client.get("team-a", "nightly")
+    for code in (404, 429):
+        api.answers({}, code)
+        with suppress(Unavailable):
+            await client.get("team-a", "nightly")
+    await api.server.close()
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        await client.get("team-a", "nightly")
+    assert [counted(*kind) - was for kind, was in zip(kinds, before, strict=True)] == [1, 1, 1, 1]

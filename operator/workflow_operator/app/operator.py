@@ -30,6 +30,7 @@ from workflow_operator.reconcile import (
     Reconciler,
     Reporter,
     StatusWriter,
+    count_runs,
     nats_problem,
 )
 from workflow_operator.tracing import Tracer, open_exporter
@@ -145,6 +146,7 @@ class _Replica:
                 "orphan sweep": _sweep_orphans(orphans, watcher),
                 "statuses": _follow(watcher, observers),
                 "reconcile": reconciler.run(settings.reconcile_workers),
+                "count": count_runs(self._cluster.objects, members, self._clock.sleep),
                 "nats": self._observe(transport.connection),
                 "queue depth": follow_queue_depth(transport.queue, self._clock),
             }

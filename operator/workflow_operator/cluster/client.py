@@ -17,6 +17,7 @@ from aiohttp import ClientError, ClientTimeout
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException
 
+from workflow_operator import metrics
 from workflow_operator.cluster.failures import Answer, Request, failure
 from workflow_operator.history.errors import InvalidInput, NotFound, Unavailable, WorkflowError
 from workflow_operator.resources.run import API_VERSION, PLURAL
@@ -165,20 +166,29 @@ class WorkflowRunClient:
         accept: str = _JSON,
     ) -> Answer:
         headers = {"Accept": accept} | ({"Content-Type": content} if body is not None else {})
+        code = 0
         try:
-            # This adds the token, rotated or not. The body stays out of it: copying it costs more than sending it.
-            call = await self._api.param_serialize(method, path, header_params=headers, auth_settings=["BearerToken"])
-            _, url, sent_headers, _, _ = call
-            response = await self._api.call_api(method, url, sent_headers, body=body, _request_timeout=self._timeout)
-            said = await response.read()  # type: ignore[no-untyped-call]
-            answer = Answer(response.status, response.headers, said)
+            answer = await self._send(method, path, headers, body)
+            code = answer.status
         except TimeoutError as error:
             raise Unavailable(f"{request}: no answer within {self._timeout.total} s") from error
         except (ClientError, OSError, ConfigException) as error:
             raise Unavailable(f"{request}: {self._api.configuration.host} cannot be reached: {error}") from error
+        finally:
+            metrics.API_REQUESTS.labels(request.verb, request.resource, str(code)).inc()
         if not 200 <= answer.status < 300:
             raise failure(request, answer)
         return answer
+
+    async def _send(
+        self, method: str, path: str, headers: dict[str, str], body: JsonObject | list[JsonObject] | None
+    ) -> Answer:
+        # This adds the token, rotated or not. The body stays out of it: copying it costs more than sending it.
+        call = await self._api.param_serialize(method, path, header_params=headers, auth_settings=["BearerToken"])
+        _, url, sent, _, _ = call
+        response = await self._api.call_api(method, url, sent, body=body, _request_timeout=self._timeout)
+        said = await response.read()  # type: ignore[no-untyped-call]
+        return Answer(response.status, response.headers, said)
 
 
 def status_patch(uid: str, resource_version: str, status: JsonObject) -> list[JsonObject]:

@@ -1,5 +1,6 @@
 """Reconcile: from object to instance, and from the instance's status back. The one writer of an object's status."""
 
+from workflow_operator.reconcile.measures import count_runs
 from workflow_operator.reconcile.notices import Reporter
 from workflow_operator.reconcile.orphans import OrphanSweeper
 from workflow_operator.reconcile.outage import Announcer, Outage, nats_problem
@@ -23,5 +24,6 @@ __all__ = [
     "Runner",
     "Shares",
     "StatusWriter",
+    "count_runs",
     "nats_problem",
 ]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from workflow_operator import metrics
 from workflow_operator.history import DataBus, InstanceKey, InstanceStatus, Origin
 from workflow_operator.history.errors import InvalidInput, Retryable, ScriptError, Unavailable
 from workflow_operator.reconcile.desired import (
@@ -18,6 +19,7 @@ from workflow_operator.reconcile.desired import (
     foreign_instance,
     slim,
 )
+from workflow_operator.reconcile.measures import end_shown
 from workflow_operator.reconcile.outage import Outage
 from workflow_operator.reconcile.ports import Cluster, Runner, Shares
 from workflow_operator.reconcile.queue import KeyQueue
@@ -72,6 +74,7 @@ class Reconciler:
         self._queue: KeyQueue[RunKey] = KeyQueue(asyncio.get_running_loop())
         self._latest: dict[RunKey, InstanceStatus] = {}
         self._seen: dict[RunKey, Seen] = {}
+        metrics.RECONCILE_QUEUE_DEPTH.set_function(lambda: len(self._queue))
         self._objects.on_change(self._object_changed)
         self.shares_changed()
 
@@ -113,9 +116,11 @@ class Reconciler:
                 await self.reconcile(key)
                 self._queue.forget_failures(key)
             except Retryable as error:
+                metrics.RECONCILE_ERRORS.inc()
                 logger.warning("run %s: %s; tried again", key, error)
                 self._queue.retry(key, (isinstance(error, Unavailable) and error.retry_after) or 0.0)
             except Exception:
+                metrics.RECONCILE_ERRORS.inc()
                 logger.exception("run %s: reconciling failed; tried again", key)
                 self._queue.retry(key)
             finally:
@@ -153,7 +158,9 @@ class Reconciler:
             self._queue.add_after(key, (due - now).total_seconds())
             return
         self._seen[key] = replace(seen, written=now)
-        await self._cluster.writer.write(run, desired)
+        landed = await self._cluster.writer.write(run, desired)
+        if landed and instance is not None and instance.terminal:
+            end_shown(instance, desired.phase, self._now())
 
     async def _instance_or_problem(self, key: RunKey, run: WorkflowRun) -> InstanceStatus | Problem | None:
         """The status of the run's instance; None while it is on its way."""

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from workflow_operator.history import InstanceKey
 from workflow_operator.history.events import MAX_NESTING
 from workflow_operator.reconcile.ports import JsonObject
-from workflow_operator.resources.run import FINAL_PHASES, WorkflowRun
+from workflow_operator.resources.run import FINAL_PHASES, Phase, WorkflowRun
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -49,7 +49,7 @@ def is_copy(key: RunKey, instance: InstanceKey) -> bool:
 
 
 class ObjectStore:
-    """Keeps every run that is not over; of those that are, only that they are.
+    """Keeps every run that is not over; of those that are, only how they ended.
 
     It is told what the watch sees, and tells its listeners the key of what has changed.
     """
@@ -58,7 +58,7 @@ class ObjectStore:
         self._active: dict[RunKey, WorkflowRun] = {}
         self._unreadable: dict[RunKey, str] = {}
         self._deleted: dict[RunKey, InstanceKey] = {}
-        self._over: set[RunKey] = set()
+        self._over: dict[RunKey, Phase] = {}
         self._runs: dict[InstanceKey, tuple[RunKey, ...]] = {}
         self._listeners: list[Callable[[RunKey], None]] = []
 
@@ -79,7 +79,7 @@ class ObjectStore:
             return
         self._drop(key)
         if parsed.status.phase in FINAL_PHASES:
-            self._over.add(key)
+            self._over[key] = parsed.status.phase
         else:
             self._keep(key, parsed, fault)
         self._tell(key)
@@ -97,7 +97,7 @@ class ObjectStore:
         key, instance = key_of(run), instance_of(run)
         self._drop(key)
         if key in self._over or run.status.phase in FINAL_PHASES:
-            self._over.discard(key)
+            self._over.pop(key, None)
         elif instance is not None:
             self._deleted[key] = instance
         self._tell(key)
@@ -120,6 +120,10 @@ class ObjectStore:
     def standing_for(self, instance: InstanceKey) -> tuple[RunKey, ...]:
         """The runs that stand for the instance: one, unless somebody has copied a status."""
         return self._runs.get(instance, ())
+
+    def phases(self) -> list[tuple[RunKey, Phase]]:
+        """Every run that has an object, and how far it is."""
+        return [*((key, run.status.phase) for key, run in self._active.items()), *self._over.items()]
 
     def __contains__(self, key: RunKey) -> bool:
         return key in self._active or key in self._deleted

@@ -1,0 +1,39 @@
+"""What is measured of runs and their objects."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from workflow_operator import metrics
+from workflow_operator.history import InstanceStatus
+from workflow_operator.reconcile.ports import Shares
+from workflow_operator.reconcile.store import ObjectStore
+from workflow_operator.resources.run import Phase
+
+COUNT_SECONDS = 10.0
+_AT_ONCE = 1000
+
+
+def end_shown(instance: InstanceStatus, phase: Phase, now: datetime) -> None:
+    """The end of a run has been written into its object."""
+    if instance.ended_at is not None:
+        seconds = (instance.ended_at - instance.created_at).total_seconds()
+        metrics.RUN_DURATION.labels(phase.value).observe(max(0.0, seconds))
+        metrics.MIRROR_LAG.observe(max(0.0, (now - instance.ended_at).total_seconds()))
+
+
+async def count_runs(objects: ObjectStore, shares: Shares, sleep: Callable[[float], Awaitable[None]]) -> None:
+    """Keep the gauge of runs by phase up to date until cancelled."""
+    while True:
+        found: Counter[Phase] = Counter()
+        for number, (key, phase) in enumerate(objects.phases()):
+            found[phase] += shares.owns(str(key))
+            if number % _AT_ONCE == 0:
+                # Hashing takes a while for thousands of runs, and everything else waits.
+                await asyncio.sleep(0)
+        for phase in Phase:
+            metrics.RUNS.labels(phase.value).set(found[phase])
+        await sleep(COUNT_SECONDS)
