@@ -44,8 +44,14 @@ class Settings(BaseSettings):
     )
     nats_replicas: int = Field(1, description="Copies of each stream, 1, 3 or 5; used when the streams are created.")
 
-    watch_namespaces: str = Field("", description="Namespaces to watch, separated by commas; empty: all.")
-    cluster_id: str = Field("", description="Identity of the cluster; empty: the uid of its namespace kube-system.")
+    watch_namespaces: str = Field(
+        "", pattern=r"^[-a-z0-9, ]*$", description="Names of namespaces to watch, separated by commas; empty: all."
+    )
+    cluster_id: str = Field(
+        "",
+        description="Identity of the cluster; empty: the uid of its namespace kube-system or, where namespaces are "
+        "named to be watched, of the operator's own.",
+    )
     health_port: int = Field(8080, description="Port of /healthz, /readyz and /metrics; 0: a free one, and logged.")
     health_host: str = Field("", description="Address of the health endpoints; empty: all.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(

@@ -277,7 +277,10 @@ class RunStatus(_Wire):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     instance_id: str | None = Field(
-        default=None, alias="instanceID", max_length=64, description="The execution in the history: the run's uid."
+        default=None,
+        alias="instanceID",
+        max_length=64,
+        description="The execution in the history: the run's uid; in a copy restored from a backup, the original's.",
     )
     start_time: Timestamp | None = Field(default=None, description="When the run was recorded as started.")
     completion_time: Timestamp | None = Field(default=None, description="When the run ended, however it ended.")
