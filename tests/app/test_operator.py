@@ -2,7 +2,9 @@
 
 import pytest
 
-from workflow_operator.app.operator import identity_namespace, share_group
+from tests.fakes.events import history
+from workflow_operator.app.operator import identity_namespace, ours, share_group
+from workflow_operator.history import EventType, Origin, fold
 
 
 @pytest.mark.parametrize(
@@ -28,3 +30,20 @@ def test_replicas_that_see_the_same_runs_share_them_out() -> None:
         ("cluster", ("ab",)),
     ]
     assert len({share_group(*other) for other in others}) == len(others)
+
+
+@pytest.mark.parametrize(
+    ("origin", "watched", "expected"),
+    [
+        (Origin(cluster="here", name="run"), (), True),
+        (Origin(cluster="here", name="run"), ("team-a", "team-b"), True),
+        (Origin(cluster="here", name="run"), ("team-b",), False),
+        (Origin(cluster="there", name="run"), (), False),
+        (None, (), False),
+    ],
+)
+def test_the_runs_that_are_traced_are_those_of_this_cluster_in_the_watched_namespaces(
+    origin: Origin | None, watched: tuple[str, ...], expected: bool
+) -> None:
+    (started,) = history((EventType.STARTED, {"origin": origin} if origin else {}))
+    assert ours(fold(None, started), "here", watched) is expected

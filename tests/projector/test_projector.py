@@ -402,6 +402,15 @@ async def test_what_is_folded_is_counted_once_and_how_late_it_was() -> None:
     assert (moved.by("projection_lag_seconds_count"), moved.by("projection_lag_seconds_sum")) == (1, lag)
 
 
+async def test_an_event_that_comes_again_with_new_ones_is_not_counted_again() -> None:
+    bus = MemoryDataBus()
+    events = await record(bus, KEY)
+    moved = Moved()
+    await project(bus, MemoryFeed({0: [held(events[:2]), held(events)]}))
+    assert moved.by("projected_events_total") == len(events)
+    assert moved.by("projection_lag_seconds_count") == 2
+
+
 async def test_a_clock_behind_that_of_the_writer_makes_no_negative_lag() -> None:
     bus = MemoryDataBus()
     events = await record(bus, KEY)
