@@ -10,7 +10,9 @@ from pydantic.alias_generators import to_camel
 
 from workflow_operator.app.settings import Settings
 
-SET_BY_TEMPLATES = frozenset({"watch_namespaces"} | {name for name in Settings.model_fields if name.startswith("nats_")})
+SET_BY_TEMPLATES = frozenset(
+    {"watch_namespaces"} | {name for name in Settings.model_fields if name.startswith("nats_")}
+)
 """Settings that follow from other values."""
 NOT_OFFERED = frozenset({"health_port", "health_host", "identity"})
 """Settings that nobody needs to change in a pod."""

@@ -302,6 +302,10 @@ EXTERNAL = {"url": "tls://nats:4222"}
         ({"executor": {"autoscaling": {"minReplicas": 11}}}, "minReplicas is 11, and must not be above maxReplicas"),
         ({"operator": {"terminationGracePeriodSeconds": 20}}, "operator.terminationGracePeriodSeconds is 20, and must"),
         ({"settings": {"shutdownSeconds": 30.5}}, "projector.terminationGracePeriodSeconds is 30, and must be above"),
+        (
+            {"networkPolicy": {"enabled": True}, "settings": {"otlpEndpoint": "http://collector:4318"}},
+            "allow the collector in networkPolicy.extraEgress",
+        ),
         ({"serviceAccount": {"create": False}}, "serviceAccount.create is false: name"),
     ],
 )
