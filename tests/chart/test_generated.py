@@ -1,5 +1,6 @@
 """The generated files are those that the generator makes now, and none of the program's settings is forgotten."""
 
+import importlib.metadata
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import yaml
 from dev.chart import BEGIN, CHART, CRD, END, crd_template, generated, with_table
 from dev.chart_values import NOT_OFFERED, SET_BY_TEMPLATES, Values, tunable
 from workflow_operator.app.settings import Settings
+from workflow_operator.resources.run import RunSpec
 
 
 @pytest.mark.parametrize("path", generated(), ids=lambda path: path.name)
@@ -33,6 +35,23 @@ def test_the_defaults_of_the_values_are_those_of_the_program() -> None:
 def test_no_default_names_a_registry() -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     assert values["image"]["registry"] == values["nats"]["bundled"]["image"]["registry"] == ""
+
+
+def test_what_the_chart_says_of_itself_is_so() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["appVersion"] == importlib.metadata.version("workflow-operator")
+    told = {name.removeprefix("artifacthub.io/"): yaml.safe_load(text) for name, text in chart["annotations"].items()}
+    nats = Values().nats.bundled.image
+    assert [image["image"] for image in told["images"]] == [
+        f"workflow-operator:{chart['appVersion']}",
+        f"{nats.repository}:{nats.tag}",
+    ]
+    crd = yaml.safe_load(CRD.read_text())
+    [described] = told["crds"]
+    assert (described["name"], described["kind"]) == (crd["metadata"]["name"], crd["spec"]["names"]["kind"])
+    assert [described["version"]] == [version["name"] for version in crd["spec"]["versions"]]
+    for example in told["crdsExamples"]:
+        RunSpec.model_validate(example["spec"])
 
 
 def test_every_value_is_explained() -> None:

@@ -24,6 +24,7 @@ from tests.chart.rendering import (
 )
 from tests.chart.scenarios import NAMESPACE, SCENARIOS
 from workflow_operator.app.settings import Settings
+from workflow_operator.jetstream.topology import EXECUTION, EXECUTORS
 
 pytestmark = pytest.mark.integration
 
@@ -207,6 +208,16 @@ def test_a_grace_period_covers_the_shutdown(scenario: list[Object]) -> None:
     for pod in pods(scenario):
         if pod["metadata"]["labels"]["app.kubernetes.io/component"] in ROLES:
             assert pod["spec"]["terminationGracePeriodSeconds"] > Settings().shutdown_seconds
+
+
+def test_executors_are_scaled_by_the_queue_that_they_take_from(rendered: Rendered) -> None:
+    for name, runs in (("autoscaling", Settings().executor_slots), ("autoscaling-external", 4)):
+        [trigger] = find(rendered[name], "ScaledObject")["spec"]["triggers"]
+        assert trigger["metadata"]["stream"] == EXECUTION
+        assert trigger["metadata"]["consumer"] == EXECUTORS
+        assert trigger["metadata"]["lagThreshold"] == str(runs)
+        # Two that set the same number would fight.
+        assert "replicas" not in find(rendered[name], "Deployment", "-executor")["spec"]
 
 
 def test_the_alerts_and_the_dashboard_are_those_of_the_files(rendered: Rendered) -> None:
