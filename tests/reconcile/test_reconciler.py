@@ -10,8 +10,8 @@ from tests.fakes.clock import settle
 from tests.fakes.cluster import SCRIPT
 from tests.fakes.records import event
 from tests.reconcile.world import EXECUTOR, INSTANCE, NOW, OTHER, RUN, UID, World, instance
-from workflow_operator.history import InstanceStatus, Origin, StatusValue
-from workflow_operator.history.errors import InvalidInput, NotSerializable, PayloadTooLarge
+from workflow_operator.history import InstanceKey, InstanceStatus, Origin, StatusValue
+from workflow_operator.history.errors import InvalidInput, NotSerializable, PayloadTooLarge, UnknownFormat
 from workflow_operator.reconcile import OrphanSweeper
 
 
@@ -268,6 +268,24 @@ class TestOrphans:
         sweeper.observe(self.pending())
         await sweeper.sweep()
         assert world.runner.cancelled == [INSTANCE]
+
+    async def test_a_history_that_cannot_be_read_is_told_of_and_keeps_no_other_from_being_swept(
+        self, world: World, sweeper: OrphanSweeper, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        unreadable = InstanceKey("default", OTHER)
+        cancel = world.runner.cancel
+
+        async def fail_for_one(key: InstanceKey, reason: str) -> bool:
+            if key == unreadable:
+                raise UnknownFormat("an event of a newer release")
+            return await cancel(key, reason)
+
+        monkeypatch.setattr(world.runner, "cancel", fail_for_one)
+        sweeper.observe(self.pending().model_copy(update={"instance_id": OTHER}))
+        sweeper.observe(self.pending())
+        await sweeper.sweep()
+        assert world.runner.cancelled == [INSTANCE]
+        assert f"instance {unreadable}: not cancelled: an event of a newer release" in caplog.text
 
     async def test_an_object_recreated_under_the_name_is_another(self, world: World, sweeper: OrphanSweeper) -> None:
         world.cluster.create("run", OTHER)

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from contextlib import suppress
 
 from workflow_operator.history import InstanceKey, InstanceStatus
-from workflow_operator.history.errors import Retryable
+from workflow_operator.history.errors import Retryable, Terminal
 from workflow_operator.reconcile.ports import Cluster, JsonObject, Runner, Shares
 from workflow_operator.reconcile.store import RunKey, instance_of, read
 
@@ -77,7 +77,14 @@ class OrphanSweeper:
                 continue
             if not stands_for(await self._cluster.get(key.namespace, name), key):
                 logger.info("instance %s: its WorkflowRun %s/%s is gone; cancelling", key, key.namespace, name)
-                await self._runner.cancel(key, "the WorkflowRun was deleted")
+                await self._cancel(key)
+
+    async def _cancel(self, key: InstanceKey) -> None:
+        try:
+            await self._runner.cancel(key, "the WorkflowRun was deleted")
+        except Terminal as error:
+            # One history that a newer release wrote, or that is damaged, must not keep all others from being swept.
+            logger.error("instance %s: not cancelled: %s", key, error)
 
     def _owns(self, key: InstanceKey, name: str) -> bool:
         return self._shares.owns(str(RunKey(key.namespace, name, str(key.instance_id))))

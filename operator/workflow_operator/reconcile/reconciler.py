@@ -10,7 +10,7 @@ from datetime import datetime
 
 from workflow_operator import metrics
 from workflow_operator.history import DataBus, InstanceKey, InstanceStatus, Origin
-from workflow_operator.history.errors import InvalidInput, Retryable, ScriptError, Unavailable
+from workflow_operator.history.errors import InvalidInput, Retryable, ScriptError, Terminal, Unavailable
 from workflow_operator.reconcile.desired import (
     HISTORY_LOST,
     NO_INSTANCE,
@@ -119,6 +119,10 @@ class Reconciler:
                 metrics.RECONCILE_ERRORS.inc()
                 logger.warning("run %s: %s; tried again", key, error)
                 self._queue.retry(key, (isinstance(error, Unavailable) and error.retry_after) or 0.0)
+            except Terminal as error:
+                metrics.RECONCILE_ERRORS.inc()
+                logger.error("run %s: %s; tried again", key, error)
+                self._queue.retry(key)
             except Exception:
                 metrics.RECONCILE_ERRORS.inc()
                 logger.exception("run %s: reconciling failed; tried again", key)
