@@ -40,6 +40,7 @@ docs: crds ## Generate every generated page in docs/, and what is generated in t
 	@$(BIN)/python -m dev.settings_doc
 	@$(BIN)/python -m dev.metrics_doc
 	@$(BIN)/python -m dev.nats_permissions
+	@$(BIN)/python -m dev.dashboard
 	@$(BIN)/python -m dev.chart
 
 bench: $(READY) ## Run the benchmarks
