@@ -123,6 +123,11 @@ async def test_all_runs_are_counted_page_by_page(api: FakeApi, client: WorkflowR
     assert [asked[1] for asked in api.asked] == [path, f"{path}&continue=a%26b"]
 
 
+async def test_there_may_be_no_run_at_all(api: FakeApi, client: WorkflowRunClient) -> None:
+    api.answers({"metadata": {}, "items": None})
+    assert await client.run_uids() == frozenset()
+
+
 async def test_runs_are_counted_in_the_watched_namespaces_only(api: FakeApi) -> None:
     api.respond = pages
     configuration = Configuration(host=str(api.server.make_url("")).rstrip("/"))

@@ -84,7 +84,8 @@ class WorkflowRunClient:
         more = ""
         while True:
             page = _object(request, await self._ask(request, f"{path}?limit={_PAGE}{more}", accept=_METADATA_ONLY))
-            uids |= {item["metadata"]["uid"] for item in page["items"]}
+            # Of metadata alone, an empty list is null.
+            uids |= {item["metadata"]["uid"] for item in page["items"] or []}
             if not (token := page["metadata"].get("continue")):
                 return uids
             more = f"&continue={quote(token, safe='')}"
