@@ -35,6 +35,7 @@ def file(tmp_path: Path) -> Path:
         ),
         ({"nats_tls_key_file": "file"}, "NATS_TLS_KEY_FILE is set, and WORKFLOW_OPERATOR_NATS_TLS_CERTIFICATE_FILE"),
         ({"nats_credentials_file": "missing"}, "NATS_CREDENTIALS_FILE: Path does not point to a file"),
+        ({"watch_namespaces": "team-*"}, "WATCH_NAMESPACES: String should match"),
         ({"nats_inbox_prefix": "all.>", "nats_url": "nats://b:hidden@nats"}, "NATS_INBOX_PREFIX: String should match"),
         (
             {"executor_slots": 0, "crash_limit": 0},

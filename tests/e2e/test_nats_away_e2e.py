@@ -75,6 +75,10 @@ def test_a_login_that_is_refused_and_a_server_that_is_away(installation: Install
         assert not operator.ready()
         assert "does not accept the login in the URL" in operator.problems()["nats"]
         assert any("does not accept the login" in record["message"] for record in operator.log_records())
+    stack.operators[0].terminate()
+    assert stack.operators[0].wait() == 0, "one that waits for NATS ends in good order"
+    stack.operators[0] = stack.start_operator(WORKFLOW_OPERATOR_NATS_URL=world.nats_url)
+    stack.operators.pop()
 
     world.let_in(SECRET)
     stack.add_projector(WORKFLOW_OPERATOR_NATS_URL=world.nats_url)

@@ -77,6 +77,23 @@ def test_a_run_whose_history_was_not_restored_says_so(world: World) -> None:
     assert world.history(world.key("run")) == []
 
 
+def test_a_history_from_a_backup_older_than_the_object_goes_on(world: World) -> None:
+    world.apply(("run", {"script": sleeper(SECONDS)}))
+    key = world.key("run")
+    world.history_until(key, ends_with(EventType.WAITING), "parked")
+    world.until(lambda: shows_sleep(world.run("run")), "its status is written")
+    run = world.run("run")
+    for operator in running(world.stack.operators):
+        operator.stop()
+    world.kubectl("delete", "workflowrun", "run")
+    later = run["status"]["historySequence"] + 1_000_000
+    restore(world, [run | {"status": run["status"] | {"historySequence": later}}])
+    world.stack.add_operator()
+    status = world.ended(["run"])["run"]["status"]
+    assert (status["phase"], status["historySequence"]) == ("Complete", later)
+    assert_sound(world.history(key))
+
+
 def test_an_object_cannot_take_over_the_instance_of_another(world: World) -> None:
     world.apply(("victim", {"script": sleeper(600)}))
     key = world.key("victim")

@@ -201,6 +201,15 @@ class TestOrphans:
         await sweeper.sweep()
         assert world.runner.cancelled == [INSTANCE]
 
+    async def test_an_object_that_cannot_be_read_keeps_its_instance(
+        self, world: Restored, sweeper: OrphanSweeper
+    ) -> None:
+        world.cluster.create("run", OTHER)
+        world.cluster.objects["default", "run"]["status"] = {"phase": "OfALaterRelease"}
+        sweeper.observe(asleep(origin=Origin(cluster="this-cluster", name="run")))
+        await sweeper.sweep()
+        assert (world.runner.cancelled, world.cluster.gets) == ([], 1)
+
     async def test_what_is_not_in_a_watched_namespace_is_left(self, world: Restored) -> None:
         sweeper = OrphanSweeper(world.cluster, world.runner, world.share, "this-cluster", ("team-a", "team-b"))
         sweeper.observe(asleep(origin=Origin(cluster="this-cluster", name="run")))

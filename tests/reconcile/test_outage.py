@@ -180,14 +180,15 @@ class TestAnnouncer:
         assert self.reasons(world) == ["NatsUnavailable"] * self.RUNS
 
     @pytest.mark.usefixtures("announcer")
+    @pytest.mark.parametrize("refusal", [InvalidInput("not this one"), ValueError("what is written is not read")])
     async def test_a_run_that_refuses_its_status_does_not_hold_up_the_others(
-        self, world: World, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+        self, world: World, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, refusal: Exception
     ) -> None:
         patch = world.cluster.patch_status
 
         async def refuse_one(namespace: str, name: str, *rest: Any) -> dict[str, Any]:
             if name == "run-3":
-                raise InvalidInput("not this one")
+                raise refusal
             return await patch(namespace, name, *rest)
 
         monkeypatch.setattr(world.cluster, "patch_status", refuse_one)

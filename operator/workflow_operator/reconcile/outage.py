@@ -148,7 +148,7 @@ class Announcer:
         except Retryable:
             del self._told[key_of(run)]
             raise
-        except WorkflowError as error:
+        except (WorkflowError, ValueError) as error:
             logger.warning("run %s: cannot say that NATS is away: %s", key_of(run), error)
 
     def _owns(self, key: RunKey) -> bool | None:
