@@ -40,7 +40,7 @@ WORKDIR /
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["workflow-operator"]
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="workflow-operator" \
       org.opencontainers.image.description="A Kubernetes operator that runs JavaScript workflows, durable to the step" \

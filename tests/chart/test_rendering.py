@@ -191,7 +191,7 @@ def test_a_changed_setting_rolls_the_roles_and_not_nats(render: Render) -> None:
 
 
 def test_a_new_version_of_the_chart_alone_does_not_roll_nats(rendered: Rendered) -> None:
-    assert "0.1.0" not in yaml.safe_dump(_template(rendered["default"], "-nats"))
+    assert "0.2.0" not in yaml.safe_dump(_template(rendered["default"], "-nats"))
 
 
 def test_the_same_passwords_are_drawn_once_and_rolled_with(rendered: Rendered) -> None:
