@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -38,27 +38,38 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] 
 
 
 @pytest.fixture(scope="session")
-def node(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    terminal = request.config.pluginmanager.getplugin("terminalreporter")
+def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Print to the terminal, also while output is captured."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def print_now(text: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\n  {text}", end="", flush=True)
+
+    return print_now
+
+
+@pytest.fixture(scope="session")
+def node(request: pytest.FixtureRequest, say: Callable[[str], None]) -> Iterator[Cluster]:
     try:
-        chosen = choose(lambda line: terminal.write_line(f"  {line}"))
+        chosen = choose(say)
     except MissingError as error:
         pytest.skip(str(error))
     with chosen as node:
         yield node
         if request.session.testsfailed:
-            print(node.diagnosis())
+            say(node.diagnosis())
             for kind in ("pods", "events"):
-                print(node.kubectl("get", kind, "--all-namespaces", "--sort-by=.metadata.creationTimestamp"))
+                say(node.kubectl("get", kind, "--all-namespaces", "--sort-by=.metadata.creationTimestamp"))
 
 
 @pytest.fixture(scope="session")
-def images(node: Cluster, tmp_path_factory: pytest.TempPathFactory) -> None:
+def images(node: Cluster, tmp_path_factory: pytest.TempPathFactory, say: Callable[[str], None]) -> None:
     """The image under its own tag and under that of the previous version, and the one of NATS, are on the node."""
     archives = tmp_path_factory.mktemp("images")
     for tag in (image.version(), PREVIOUS_TAG):
-        node.load(image.build(f"{image.NAME}:{tag}", archives / f"{tag}.tar"))
-    node.load(image.nats_archive())
+        node.load(image.build(f"{image.NAME}:{tag}", archives / f"{tag}.tar", progress=say))
+    node.load(image.nats_archive(say))
 
 
 @pytest.fixture(scope="session")

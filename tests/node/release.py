@@ -22,8 +22,8 @@ T = TypeVar("T")
 
 PROJECT = Path(__file__).parents[2]
 CHART = PROJECT / "charts" / "workflow-operator"
-LINE = 400
-"""Characters of a line of the logs that a failed test shows."""
+LINES, LINE = 25, 400
+"""Lines of each command's output that a failed test shows, and characters of each."""
 NAME = "workflow-operator"
 PREVIOUS_TAG = "previous"
 PYTHON = "/opt/workflow-operator/bin/python3"
@@ -69,9 +69,16 @@ class Release:
     # --- the release -----------------------------------------------------------------------------------------------
 
     def install(self, *options: str, chart: Path | None = None) -> None:
-        """`helm upgrade --install` with `options`, until all is ready."""
+        """`helm upgrade --install` with `options`, until all is ready; what is not said is by default again."""
         self.helm(
-            "upgrade", "--install", self.name, str(chart or self.chart), "--wait", f"--timeout={TIMEOUT}", *options
+            "upgrade",
+            "--install",
+            "--reset-values",
+            self.name,
+            str(chart or self.chart),
+            "--wait",
+            f"--timeout={TIMEOUT}",
+            *options,
         )
 
     def uninstall(self, *options: str) -> None:
@@ -156,20 +163,21 @@ class Release:
 
     def explain(self) -> str:
         """What a reader of a failed test wants to see."""
-        texts = [
-            self._say("get", "pods,persistentvolumeclaims", "--output=wide"),
-            self._say("get", "events", "--sort-by=.lastTimestamp"),
-            *(self._say("logs", f"pod/{name_of(pod)}", "--tail=15") for pod in self.pods()),
-        ]
         phases = Counter(run["status"].get("phase") for run in self.runs().values())
-        lines = "\n".join([f"phases in {self.team}: {dict(phases)}", *texts]).splitlines()
-        return "\n".join(line[:LINE] for line in lines)
+        texts = [
+            f"phases in {self.team}: {dict(phases)}",
+            self._say("get", "pods,persistentvolumeclaims", "--output=wide"),
+            self._say("get", "events", "--field-selector=type=Warning", "--sort-by=.lastTimestamp"),
+            *(self._say("logs", f"pod/{name_of(pod)}", "--tail=10") for pod in self.pods()),
+        ]
+        return "\n".join(texts)
 
     def _say(self, *args: str) -> str:
         try:
-            return f"$ kubectl {' '.join(args)}\n{self.kubectl(*args)}"
+            lines = self.kubectl(*args).splitlines()
         except NodeError as error:
             return str(error)
+        return "\n".join([f"$ kubectl {' '.join(args)}", *(line[:LINE] for line in lines[-LINES:])])
 
 
 def make_namespace(node: Cluster, name: str) -> None:

@@ -124,7 +124,7 @@ def stranger(node: Cluster, tenant: Release) -> Release:
 def test_pods_that_nats_refuses_do_not_get_ready_and_say_why(stranger: Release) -> None:
     for component in ("operator", "projector"):
         stranger.until(
-            lambda component=component: "authorization violation" in stranger.logs(component).lower(),  # type: ignore[misc]
+            lambda component=component: f"the server does not accept user '{component}'" in stranger.logs(component),
             f"the log of the {component} tells why",
         )
         assert stranger.ready(component) == []
@@ -138,9 +138,11 @@ def test_a_run_that_waits_for_nats_says_so(stranger: Release) -> None:
     def told() -> str | None:
         (run,) = stranger.runs().values()
         text = condition(run, "Reconciling") or ""
-        return text if "NatsUnavailable" in text else None
+        return text if "NatsRefused" in text else None
 
-    assert stranger.until(told, "a condition of the run names NATS").startswith("True")
+    told_text = stranger.until(told, "a condition of the run names NATS", within=120)
+    assert told_text.startswith("True NatsRefused: the run waits for the operator's connection to NATS")
+    assert "the server does not accept user 'operator'" in told_text
 
 
 def test_the_right_login_mends_it(node: Cluster, tenant: Release, stranger: Release) -> None:
