@@ -9,6 +9,7 @@ import pytest
 
 from tests.fakes.cluster import MemoryCluster
 from tests.fakes.records import event
+from tests.fakes.records import status as instance_status
 from tests.reconcile.world import EXECUTOR, INSTANCE, NOW, OTHER, UID, World, instance
 from workflow_operator.history import EventType, InstanceKey, InstanceStatus, Origin, StatusValue
 from workflow_operator.reconcile import OrphanSweeper, RunKey
@@ -162,6 +163,18 @@ async def test_a_status_that_arrives_late_leaves_the_instance_of_the_uid(world: 
     assert world.objects.standing_for(INSTANCE) == ()
 
 
+async def test_a_status_that_arrives_late_is_believed_over_what_ran_before(world: Restored) -> None:
+    world.objects.object_changed(world.cluster.create("run", OTHER))
+    accident = instance_status(ITS_OWN, 2, created_at=NOW, origin=ORIGIN, executor=EXECUTOR)
+    world.reconciler.status_changed(accident)
+    await world.bus.write_status(asleep(status=StatusValue.COMPLETE, ended_at=NOW))
+    run = world.cluster.touch("run")
+    world.cluster.objects["default", "run"]["status"] = run["status"] = SHOWN
+    world.objects.object_changed(run)
+    await world.reconcile()
+    assert [(each["phase"], each["instanceID"]) for each in world.cluster.writes] == [("Complete", str(UID))]
+
+
 class TestRolledBack:
     """The history came from a backup that is older than what the object shows."""
 
@@ -177,7 +190,7 @@ class TestRolledBack:
 
     async def test_a_status_that_lags_behind_its_history_is_not(self, world: Restored) -> None:
         await world.history()
-        await world.bus.write_status(instance(1, origin=ORIGIN))
+        await world.bus.write_status(instance(1, origin=ORIGIN, executor=EXECUTOR, steps=1))
         await world.restore(historySequence=2)
         assert world.cluster.writes == []
 

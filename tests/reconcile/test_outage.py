@@ -134,6 +134,19 @@ class TestAnnouncer:
         assert run["status"] == STARTED
 
     @pytest.mark.usefixtures("announcer")
+    async def test_another_outage_is_told_too(self, world: World, clock: FakeClock) -> None:
+        world.outage.begin(AWAY, clock.now())
+        await clock.advance(60)
+        world.outage.end()
+        await clock.advance(60)
+        for name in ("run-0", "run-1"):
+            world.cluster.objects["default", name]["status"] = STARTED
+            world.objects.object_changed(world.cluster.touch(name))
+        world.outage.begin(AWAY, clock.now())
+        await clock.advance(60)
+        assert len(world.cluster.writes) == self.RUNS + 2
+
+    @pytest.mark.usefixtures("announcer")
     async def test_another_reason_is_told_too(self, world: World, clock: FakeClock) -> None:
         world.outage.begin(AWAY, clock.now())
         await clock.advance(60)

@@ -105,6 +105,15 @@ async def test_deleting_a_finished_run_cancels_nothing(world: World) -> None:
     assert world.runner.cancelled == []
 
 
+async def test_deleting_a_run_that_ended_unseen_cancels_nothing(world: World) -> None:
+    await world.see()
+    run = world.cluster.objects.pop(("default", "run"))
+    run["status"]["phase"] = "Complete"
+    world.objects.object_deleted(run)
+    await world.reconciler.reconcile(RUN)
+    assert world.runner.cancelled == []
+
+
 async def test_a_write_over_a_changed_object_looks_again_and_lands(world: World) -> None:
     await world.see()
     world.cluster.touch("run")
