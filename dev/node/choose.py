@@ -3,6 +3,7 @@
 import os
 import platform
 import shutil
+import subprocess
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -32,12 +33,20 @@ def choose(progress: Progress) -> Cluster:
 
     Installs and builds what it needs. Raises MissingError where neither can be, BuildError when a build fails.
     """
-    if platform.system() == "Linux" and os.geteuid() == 0:
+    if may_make_namespaces():
         packages.ensure(progress)
         return Node(tools.control_plane(progress), tools.node_programs(progress), tools.kubectl(), tools.helm(progress))
     if shutil.which("kind") and image.running_docker():
         return KindNode(tools.kubectl(), tools.helm(progress))
     raise packages.MissingError(
-        "a node needs root on Linux and Debian's packages, or docker and kind; "
+        "a node needs root on Linux, with the right to make namespaces, or docker and kind; "
         f"here is {platform.system()}, user {os.geteuid()}, without a running docker or without kind"
     )
+
+
+def may_make_namespaces() -> bool:
+    """Whether this is root, and not merely that of a container."""
+    if platform.system() != "Linux" or os.geteuid():
+        return False
+    attempt = ["unshare", "--net", "--mount", "--pid", "--fork", "mount", "-t", "tmpfs", "node", "/run"]
+    return subprocess.run(attempt, capture_output=True, check=False).returncode == 0

@@ -65,7 +65,9 @@ def test_a_machine_that_can_have_no_node_is_told_what_one_needs(
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MissingError, match="a node needs root on Linux and Debian's packages, or docker and kind"):
+    with pytest.raises(
+        MissingError, match="a node needs root on Linux, with the right to make namespaces, or docker and kind"
+    ):
         choose.choose(print)
 
 
