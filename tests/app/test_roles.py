@@ -123,3 +123,24 @@ class TestRunUntilStopped:
         await running
         assert "stubborn did not stop within 0 s" in caplog.text
         release.set()
+
+
+@pytest.mark.integration
+async def test_all_parts_share_the_time_to_end(caplog: pytest.LogCaptureFixture) -> None:
+    """A pod has one grace period, however many parts hang."""
+    released = asyncio.Event()
+
+    async def hang() -> None:
+        try:
+            await forever()
+        finally:
+            await released.wait()
+
+    stop = asyncio.Event()
+    stop.set()
+    names = [f"part {number}" for number in range(5)]
+    await roles.run_until_stopped({name: hang() for name in names}, stop, 0.2)
+    released.set()
+    given = [float(record.args[1]) for record in caplog.records if "left behind" in record.msg]
+    assert len(given) == len(names)
+    assert sum(given) <= 0.2

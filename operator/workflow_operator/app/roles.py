@@ -198,6 +198,9 @@ class Start:
 async def run_until_stopped(parts: dict[str, Coroutine[Any, Any, None]], stop: asyncio.Event, grace: float) -> None:
     """Run the parts side by side until ``stop`` is set or one of them ends, and then stop them all, in order.
 
+    Args:
+        grace: seconds that all of them together have to end; a part that hangs leaves the later ones no time.
+
     Raises:
         Exception: what ended a part.
     """
@@ -210,15 +213,17 @@ async def run_until_stopped(parts: dict[str, Coroutine[Any, Any, None]], stop: a
             task.result()
     finally:
         waiter.cancel()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + grace
         for task in tasks:
-            await _stop(task, grace)
+            await _stop(task, max(0.0, deadline - loop.time()))
 
 
-async def _stop(task: asyncio.Task[None], grace: float) -> None:
+async def _stop(task: asyncio.Task[None], seconds: float) -> None:
     task.cancel()
-    done, _ = await asyncio.wait({task}, timeout=grace)
+    done, _ = await asyncio.wait({task}, timeout=seconds)
     if not done:
-        logger.error("%s did not stop within %g s; left behind", task.get_name(), grace)
+        logger.error("%s did not stop within %g s; left behind", task.get_name(), seconds)
     elif not task.cancelled() and task.exception() is not None:
         logger.error("%s: %s", task.get_name(), task.exception())
 
