@@ -262,20 +262,21 @@ class Connection:
         if denied := _DENIED.search(str(error)):
             self._deny(denied["what"].lower(), denied["subject"])
             return
-        self._note(error)
-        if isinstance(self._problem, Refused):
+        if self._note(error):
             self._refusals += 1
             if self._refusals >= len(self._options.servers):
                 self._given_up.set()
 
-    def _note(self, error: Exception) -> None:
+    def _note(self, error: Exception) -> bool:
+        """Keep what there is to tell; whether a server refused the login."""
         reason = refusal(error, self._options)
         if reason is None and self._refusals:
             # Who refuses then closes, which tells less; and one that refuses is more to tell than another that is away.
-            return
+            return False
         kind = Unavailable if reason is None else Refused
         self._problem = kind(f"NATS at {self._options.addresses}: {reason or error or repr(error)}")
         self._tell(str(self._problem))
+        return reason is not None
 
     def _deny(self, what: str, subject: str) -> None:
         """A refused permission is told here only; what was asked for would merely time out."""
