@@ -64,12 +64,19 @@ def node(request: pytest.FixtureRequest, say: Callable[[str], None]) -> Iterator
 
 
 @pytest.fixture(scope="session")
-def images(node: Cluster, tmp_path_factory: pytest.TempPathFactory, say: Callable[[str], None]) -> None:
-    """The image under its own tag and under that of the previous version, and the one of NATS, are on the node."""
-    archives = tmp_path_factory.mktemp("images")
-    for tag in (image.version(), PREVIOUS_TAG):
-        node.load(image.build(f"{image.NAME}:{tag}", archives / f"{tag}.tar", progress=say))
-    node.load(image.nats_archive(say))
+def images(node: Cluster, tmp_path_factory: pytest.TempPathFactory, say: Callable[[str], None]) -> Path:
+    """The image under its own tag and under that of the previous version, and the one of NATS, are on the node.
+
+    Returns the archive of the image.
+    """
+    folder = tmp_path_factory.mktemp("images")
+    archives = [
+        image.build(f"{image.NAME}:{tag}", folder / f"{tag}.tar", progress=say)
+        for tag in (image.version(), PREVIOUS_TAG)
+    ]
+    for archive in (*archives, image.nats_archive(say)):
+        node.load(archive)
+    return archives[0]
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +89,7 @@ def chart(node: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def release(node: Cluster, images: None, chart: Path) -> Release:
+def release(node: Cluster, images: Path, chart: Path) -> Release:
     """The chart with its defaults and a NATS of its own, watching all namespaces; runs go into another namespace."""
     made = Release(node, chart, "workflows", "team")
     made.install()

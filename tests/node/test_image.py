@@ -27,8 +27,8 @@ LARGEST = 200_000_000
 
 
 @pytest.fixture(scope="module")
-def built(images: None, tmp_path_factory: pytest.TempPathFactory) -> ImageArchive:
-    return ImageArchive(image.build(output=tmp_path_factory.mktemp("image") / "image.tar"))
+def built(images: Path) -> ImageArchive:
+    return ImageArchive(images)
 
 
 @pytest.fixture(scope="module")

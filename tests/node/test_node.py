@@ -56,5 +56,5 @@ def test_a_node_ends_with_its_process_and_disturbs_no_other(node: Cluster) -> No
     assert node.kubectl("get", "--raw=/readyz") == "ok"
 
 
-def test_the_images_are_built_and_loaded(images: None) -> None:
+def test_the_images_are_built_and_loaded(images: Path) -> None:
     """What the fixture does: here so that its time is seen."""

@@ -47,7 +47,7 @@ subjects: [{{kind: ServiceAccount, name: installer, namespace: {TENANT}}}]
 
 
 @pytest.fixture(scope="module")
-def tenant(node: Cluster, images: None, chart: Path) -> Iterator[Release]:
+def tenant(node: Cluster, images: Path, chart: Path) -> Iterator[Release]:
     """The chart in one namespace, installed with that namespace's rights alone, and with separate executors."""
     node.kubectl("apply", f"--filename={CRD_FILE}")
     release = Release(node, chart, TENANT, TENANT)

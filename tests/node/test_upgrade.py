@@ -16,7 +16,7 @@ PREVIOUS_CHARTS = sorted(Path(__file__).with_name("previous").glob("*.tgz"))
 
 
 @pytest.fixture(scope="module")
-def upgraded(node: Cluster, images: None, chart: Path) -> Iterator[Release]:
+def upgraded(node: Cluster, images: Path, chart: Path) -> Iterator[Release]:
     """A release of the previous version."""
     release = Release(node, chart, "workflows", "team")
     release.install(f"--set=image.tag={PREVIOUS_TAG}", chart=PREVIOUS_CHARTS[-1] if PREVIOUS_CHARTS else chart)
