@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
+from functools import reduce
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -361,6 +362,43 @@ async def test_histories_are_compared_with_statuses_at_the_start_and_when_asked(
     projector.compare_tails()
     await settle()
     assert await stored(bus) is not None
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_what_was_read_before_nats_came_back_with_less_is_forgotten() -> None:
+    before, after = MemoryDataBus(), MemoryDataBus()
+    await record(before, OTHER)
+    read = await record(before, KEY, steps=LIFE[:4])
+    restored = await record(after, KEY)
+    assert restored[-1].sequence < read[-1].sequence
+    back = asyncio.Event()
+    feed = MemoryFeed({0: [held(read)]})
+    pull = feed.pull
+
+    async def pull_when_back(*args: Any) -> Sequence[HeldEvent]:
+        if feed.given and not back.is_set():
+            await back.wait()
+            feed.batches[0].append(held(restored[-1:]))
+        return await pull(*args)
+
+    async def sleep(_: float) -> None:
+        await asyncio.Event().wait()
+
+    feed.pull = pull_when_back  # type: ignore[method-assign]
+    projector = Projector(before, feed, Everything(), sleep, now)
+    task = asyncio.create_task(projector.start())
+    await settle()
+    assert await stored(before) == (await folded(before)).model_copy(update={"sequence": 1})
+    # Another projector has folded the rest already.
+    status = reduce(fold, restored[:-1], None)
+    assert status is not None
+    await after.write_status(status)
+    projector._bus = after
+    projector.compare_tails()
+    back.set()
+    await settle()
+    assert await stored(after) == (await folded(after)).model_copy(update={"sequence": 2})
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 

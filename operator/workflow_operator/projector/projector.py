@@ -106,7 +106,12 @@ class Projector:
         self._compare.set()
 
     def compare_tails(self) -> None:
-        """Ask for a comparison of all histories with their statuses: at the start, and after a reconnect."""
+        """Ask for a comparison of all histories with their statuses: at the start, and after a reconnect.
+
+        What was read before is believed no more: NATS may have come back with less than it had, and an event that the
+        cached status holds already would never be folded.
+        """
+        self._cache.clear()
         self._compare.set()
 
     async def start(self) -> None:
