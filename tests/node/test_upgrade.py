@@ -12,14 +12,14 @@ from dev.node.choose import Cluster
 from tests.node.release import PREVIOUS_TAG, Release
 from tests.node.test_crashes import assert_all_complete, start
 
-PREVIOUS_CHARTS = sorted(Path(__file__).with_name("previous").glob("*.tgz"))
+(PREVIOUS_CHART,) = Path(__file__).with_name("previous").glob("*.tgz")
 
 
 @pytest.fixture(scope="module")
 def upgraded(node: Cluster, images: Path, chart: Path) -> Iterator[Release]:
     """A release of the previous version."""
     release = Release(node, chart, "workflows", "team")
-    release.install(f"--set=image.tag={PREVIOUS_TAG}", chart=PREVIOUS_CHARTS[-1] if PREVIOUS_CHARTS else chart)
+    release.install(f"--set=image.tag={PREVIOUS_TAG}", chart=PREVIOUS_CHART)
     yield release
     release.uninstall()
 
