@@ -27,6 +27,7 @@ from workflow_operator.reconcile import (
     ObjectStore,
     OrphanSweeper,
     Outage,
+    OutlivedInstances,
     Reconciler,
     Reporter,
     StatusWriter,
@@ -135,15 +136,22 @@ class _Replica:
             self._announcer.shares = members
             sweeper = Sweeper(transport.queue, self._clock)
             watcher = StatusWatcher(transport.connection)
-            reconciler, orphans = self._reconciling(transport, members)
+            reconciler, orphans, outlived = self._reconciling(transport, members)
             self._ready_with(transport, watcher)
             tracer = self._tracer(transport, members, watcher)
-            observers = [self._names.observe, sweeper.observe, orphans.observe, reconciler.status_changed]
+            observers = [
+                self._names.observe,
+                sweeper.observe,
+                orphans.observe,
+                outlived.observe,
+                reconciler.status_changed,
+            ]
             parts = {
                 "executor": executor.run(),
                 "timers": transport.queue.run(),
                 "sweep": sweeper.run(),
                 "orphan sweep": _sweep_orphans(orphans, watcher),
+                "outlived": outlived.run(),
                 "statuses": _follow(watcher, observers),
                 "reconcile": reconciler.run(settings.reconcile_workers),
                 "count": count_runs(self._cluster.objects, members, self._clock.sleep),
@@ -173,7 +181,9 @@ class _Replica:
                 self._outage.begin(nats_problem(problem, refused=connection.refused), self._clock.now())
             await self._clock.sleep(_LOOK_SECONDS)
 
-    def _reconciling(self, transport: roles.Transport, members: Membership) -> tuple[Reconciler, OrphanSweeper]:
+    def _reconciling(
+        self, transport: roles.Transport, members: Membership
+    ) -> tuple[Reconciler, OrphanSweeper, OutlivedInstances]:
         runner = roles.workflow_runner(transport, self._settings.engine_limits())
         reconciler = Reconciler(self._cluster, runner, transport.bus, members, self._outage, self._clock.now)
         orphans = OrphanSweeper(self._api, runner, members, self._cluster.cluster_id, self._settings.namespaces())
@@ -184,7 +194,7 @@ class _Replica:
             reconciler.transport_changed()
 
         transport.connection.on_reconnect(transport_changed)
-        return reconciler, orphans
+        return reconciler, orphans, OutlivedInstances(self._cluster.objects, runner)
 
     def _tracer(self, transport: roles.Transport, members: Membership, watcher: StatusWatcher) -> Tracer | None:
         """None while traces are off."""

@@ -4,6 +4,7 @@ from workflow_operator.reconcile.measures import count_runs
 from workflow_operator.reconcile.notices import Reporter
 from workflow_operator.reconcile.orphans import OrphanSweeper
 from workflow_operator.reconcile.outage import Announcer, Outage, nats_problem
+from workflow_operator.reconcile.outlived import OutlivedInstances
 from workflow_operator.reconcile.ports import Cluster, Runner, Shares
 from workflow_operator.reconcile.queue import KeyQueue
 from workflow_operator.reconcile.reconciler import ClusterSide, Reconciler
@@ -18,6 +19,7 @@ __all__ = [
     "ObjectStore",
     "OrphanSweeper",
     "Outage",
+    "OutlivedInstances",
     "Reconciler",
     "Reporter",
     "RunKey",

@@ -59,6 +59,8 @@ class ObjectStore:
         self._unreadable: dict[RunKey, str] = {}
         self._deleted: dict[RunKey, InstanceKey] = {}
         self._over: dict[RunKey, Phase] = {}
+        # By the instance that they stand for, which their uid does not tell.
+        self._copies_over: dict[InstanceKey, RunKey] = {}
         self._runs: dict[InstanceKey, tuple[RunKey, ...]] = {}
         self._listeners: list[Callable[[RunKey], None]] = []
 
@@ -80,6 +82,9 @@ class ObjectStore:
         self._drop(key)
         if parsed.status.phase in FINAL_PHASES:
             self._over[key] = parsed.status.phase
+            instance = instance_of(parsed)
+            if instance is not None and is_copy(key, instance):
+                self._copies_over[instance] = key
         else:
             self._keep(key, parsed, fault)
         self._tell(key)
@@ -98,6 +103,8 @@ class ObjectStore:
         self._drop(key)
         if key in self._over or run.status.phase in FINAL_PHASES:
             self._over.pop(key, None)
+            if instance is not None and self._copies_over.get(instance) == key:
+                del self._copies_over[instance]
         elif instance is not None:
             self._deleted[key] = instance
         self._tell(key)
@@ -120,6 +127,12 @@ class ObjectStore:
     def standing_for(self, instance: InstanceKey) -> tuple[RunKey, ...]:
         """The runs that stand for the instance: one, unless somebody has copied a status."""
         return self._runs.get(instance, ())
+
+    def shows_end_of(self, instance: InstanceKey, name: str) -> bool:
+        """Whether an object of that name says that the instance is over."""
+        copy = self._copies_over.get(instance)
+        own = RunKey(instance.namespace, name, str(instance.instance_id))
+        return own in self._over or (copy is not None and copy.name == name)
 
     def phases(self) -> list[tuple[RunKey, Phase]]:
         """Every run that has an object, and how far it is."""
