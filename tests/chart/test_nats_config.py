@@ -179,7 +179,8 @@ async def test_one_server_keeps_what_it_acknowledges(start: Start) -> None:
 
 async def test_a_secret_of_ones_own_may_hold_any_words(start: Start) -> None:
     # NATS would take the first for a number, and the second for a variable.
-    words = {"operator": "1e10", "projector": "$HOME", "executor": "with a space # and more", "reader": "true"}
+    words = {"operator": "1e10", "projector": "$HOME", "executor": "with a space # and more"}
+    words |= {"reader": "true", "backup": "null"}
     secret = {f"{role}.password": word for role, word in words.items()}
     servers = start({"auth": {"existingSecret": "logins"}}, secret)
     await servers.all_pass("startup")

@@ -15,6 +15,7 @@ from tests.contracts.test_transport import _Clock
 from tests.contracts.workqueue import WorkQueueContract
 from tests.fakes.records import event, new_key, status
 from tests.fixtures.roles import OPTIONS, Roles
+from tests.fixtures.snapshot import backup, restore
 from workflow_operator.history import EventType, InstanceStatus, WorkQueue
 from workflow_operator.history.errors import Refused, Unavailable
 from workflow_operator.jetstream import check, ensure
@@ -24,7 +25,7 @@ from workflow_operator.jetstream.membership import Membership
 from workflow_operator.jetstream.permissions import Role, inbox_prefix
 from workflow_operator.jetstream.projection import ProjectionFeed
 from workflow_operator.jetstream.queue import JetStreamWorkQueue
-from workflow_operator.jetstream.topology import EXECUTION, EXECUTORS, PROJECTION, streams
+from workflow_operator.jetstream.topology import EXECUTION, EXECUTORS, HISTORY, PROJECTION, streams
 from workflow_operator.jetstream.watch import StatusWatcher
 
 STREAMS = [each.name for each in streams(OPTIONS)]
@@ -34,7 +35,7 @@ def test_the_chart_and_the_page_have_what_the_code_says() -> None:
     assert nats_permissions.FILE.read_text() == nats_permissions.file(), "run make docs"
     page = nats_permissions.PAGE.read_text()
     assert page == nats_permissions.page(page), "run make docs"
-    assert "| append to histories | yes |  | yes |  | `instances.history.*.*` |" in page
+    assert "| append to histories | yes |  | yes |  |  | `instances.history.*.*` |" in page
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ class TestExecutorsWorkQueue(WorkQueueContract):
 
 @pytest.mark.integration
 async def test_the_roles_work_together(roles: Roles) -> None:
-    connections = {role: await roles.open(role) for role in Role}
+    connections = {role: await roles.open(role) for role in {*Role} - {Role.BACKUP}}
     buses = {role: JetStreamDataBus(connection) for role, connection in connections.items()}
     await ensure(connections[Role.OPERATOR], OPTIONS)
     for role in (Role.EXECUTOR, Role.PROJECTOR):
@@ -133,29 +134,35 @@ async def test_who_may_not_create_streams_waits_for_an_operator(tmp_path: Path) 
 
 HISTORY_OF_ONE = "instances.history.default.11111111-2222-4333-8444-555555555555"
 STATUS_OF_ONE = "instances.status.default.11111111-2222-4333-8444-555555555555"
-EVERYBODY = tuple(Role)
+EVERYBODY = frozenset(Role)
+ALL_BUT_BACKUP = EVERYBODY - {Role.BACKUP}
+ALL_BUT_OPERATOR = EVERYBODY - {Role.OPERATOR}
+ALL_BUT_PROJECTOR = EVERYBODY - {Role.PROJECTOR}
+NOT_EXECUTING = EVERYBODY - {Role.OPERATOR, Role.EXECUTOR}
 DENIED = [
     *[(f"$JS.API.STREAM.{call}.{stream}", EVERYBODY) for call in ("DELETE", "PURGE", "UPDATE") for stream in STREAMS],
     *[(f"$JS.API.STREAM.MSG.DELETE.{stream}", EVERYBODY) for stream in STREAMS],
-    *[(f"$JS.API.STREAM.{call}.HISTORY", EVERYBODY) for call in ("SNAPSHOT", "RESTORE", "LEADER.STEPDOWN")],
-    *[(f"$JS.API.STREAM.CREATE.{stream}", (Role.PROJECTOR, Role.EXECUTOR, Role.READER)) for stream in STREAMS],
+    *[(f"$JS.API.STREAM.{call}.HISTORY", ALL_BUT_BACKUP) for call in ("SNAPSHOT", "RESTORE")],
+    *[(f"$JS.API.STREAM.{call}.STATUS", EVERYBODY) for call in ("SNAPSHOT", "RESTORE", "LEADER.STEPDOWN")],
+    *[(f"$JS.API.STREAM.CREATE.{stream}", ALL_BUT_OPERATOR) for stream in STREAMS],
     ("$JS.API.STREAM.CREATE.ANOTHER", EVERYBODY),
     (f"$JS.API.CONSUMER.DELETE.{EXECUTION}.{EXECUTORS}", EVERYBODY),
-    (f"$JS.API.CONSUMER.CREATE.{EXECUTION}.mine.>", (Role.PROJECTOR, Role.EXECUTOR, Role.READER)),
-    (f"$JS.API.CONSUMER.CREATE.{PROJECTION}.mine.>", (Role.PROJECTOR, Role.EXECUTOR, Role.READER)),
-    (HISTORY_OF_ONE, (Role.PROJECTOR, Role.READER)),
-    (STATUS_OF_ONE, (Role.OPERATOR, Role.EXECUTOR, Role.READER)),
-    ("execution.queue.default.x", (Role.PROJECTOR, Role.READER)),
-    ("execution.timer.default.x.1", (Role.PROJECTOR, Role.READER)),
+    (f"$JS.API.CONSUMER.CREATE.{EXECUTION}.mine.>", ALL_BUT_OPERATOR),
+    (f"$JS.API.CONSUMER.CREATE.{PROJECTION}.mine.>", ALL_BUT_OPERATOR),
+    (HISTORY_OF_ONE, NOT_EXECUTING),
+    (STATUS_OF_ONE, ALL_BUT_PROJECTOR),
+    ("execution.queue.default.x", NOT_EXECUTING),
+    ("execution.timer.default.x.1", NOT_EXECUTING),
     ("execution.due.default.x", EVERYBODY),
     ("projection.0.default.x", EVERYBODY),
-    (f"$JS.API.CONSUMER.MSG.NEXT.{EXECUTION}.{EXECUTORS}", (Role.PROJECTOR, Role.READER)),
-    (f"$JS.API.CONSUMER.MSG.NEXT.{PROJECTION}.partition-00", (Role.OPERATOR, Role.EXECUTOR, Role.READER)),
-    (f"$JS.ACK.{EXECUTION}.{EXECUTORS}.1.1.1.1.1", (Role.PROJECTOR, Role.READER)),
-    ("$KV.members.operators.all.x", (Role.PROJECTOR, Role.EXECUTOR, Role.READER)),
-    ("$KV.members.projectors.x", (Role.OPERATOR, Role.EXECUTOR, Role.READER)),
+    (f"$JS.API.CONSUMER.MSG.NEXT.{EXECUTION}.{EXECUTORS}", NOT_EXECUTING),
+    (f"$JS.API.CONSUMER.MSG.NEXT.{PROJECTION}.partition-00", ALL_BUT_PROJECTOR),
+    (f"$JS.ACK.{EXECUTION}.{EXECUTORS}.1.1.1.1.1", NOT_EXECUTING),
+    ("$KV.members.operators.all.x", ALL_BUT_OPERATOR),
+    ("$KV.members.projectors.x", ALL_BUT_PROJECTOR),
     ("_INBOX_operator.x", EVERYBODY),
     ("anything.else", EVERYBODY),
+    ("$JS.API.DIRECT.GET.HISTORY", {Role.BACKUP}),
 ]
 
 
@@ -175,6 +182,23 @@ async def test_no_role_can_do_more(roles: Roles) -> None:
 
 async def states(connection: Connection) -> dict[str, object]:
     return {name: (await connection.api(f"STREAM.INFO.{name}", {}))["state"]["messages"] for name in STREAMS}
+
+
+@pytest.mark.integration
+async def test_backup_and_restore_need_their_own_login_only(roles: Roles, tmp_path: Path) -> None:
+    key = new_key()
+    bus = JetStreamDataBus(await roles.open(Role.OPERATOR))
+    stored = await bus.push_instance_event(event(key), 0)
+    snapshot = await backup(await roles.open(Role.BACKUP), HISTORY)
+    async with AsyncExitStack() as stack:
+        others = Roles(tmp_path / "empty", stack)
+        await others.server.start()
+        stack.callback(others.server.kill)
+        await restore(await others.open(Role.BACKUP), snapshot)
+        operator = await others.open(Role.OPERATOR)
+        await ensure(operator, OPTIONS)
+        assert await JetStreamDataBus(operator).query_history(key) == [stored]
+        assert roles.violations() + others.violations() == []
 
 
 @pytest.mark.integration

@@ -26,12 +26,14 @@ _API = "$JS.API"
 
 
 class Role(StrEnum):
-    """A login. ``READER`` is for people: the commands `history` and `status`."""
+    """A login. Two are for people: ``READER`` for the commands `history` and `status`, ``BACKUP`` for
+    `nats stream backup` and `nats stream restore`."""
 
     OPERATOR = "operator"
     PROJECTOR = "projector"
     EXECUTOR = "executor"
     READER = "reader"
+    BACKUP = "backup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +74,15 @@ def _list(stream: str) -> tuple[str, ...]:
 
 _STREAMS = tuple(each.name for each in topology.streams(TopologyOptions()))
 _QUEUES = tuple(dict.fromkeys(each.stream for each in topology.consumers(TopologyOptions())))
-_ALL = frozenset(Role)
-_SERVING = _ALL - {Role.READER}
+_SERVING = frozenset({Role.OPERATOR, Role.PROJECTOR, Role.EXECUTOR})
+_READING = _SERVING | {Role.READER}
 _EXECUTING = frozenset({Role.OPERATOR, Role.EXECUTOR})
 _OPERATOR, _PROJECTOR = frozenset({Role.OPERATOR}), frozenset({Role.PROJECTOR})
+_BACKUP = frozenset({Role.BACKUP})
 
 GRANTS = (
-    Grant("read histories", _ALL, (*_api("DIRECT.GET", [HISTORY]), *_api("STREAM.MSG.GET", [HISTORY]))),
-    Grant("read statuses", _ALL - {Role.EXECUTOR}, (*_api("DIRECT.GET", [STATUS]), *_list(STATUS))),
+    Grant("read histories", _READING, (*_api("DIRECT.GET", [HISTORY]), *_api("STREAM.MSG.GET", [HISTORY]))),
+    Grant("read statuses", _READING - {Role.EXECUTOR}, (*_api("DIRECT.GET", [STATUS]), *_list(STATUS))),
     Grant("append to histories", _EXECUTING, (f"{subjects.HISTORY}.*.*",)),
     Grant("queue instances and set timers", _EXECUTING, (topology.QUEUE_SUBJECTS, topology.TIMER_SUBJECTS)),
     Grant("take what is queued or due", _EXECUTING, _pull(EXECUTION, EXECUTORS, TIMERS)),
@@ -99,6 +102,16 @@ GRANTS = (
         "create streams and consumers",
         _OPERATOR,
         (*_api("STREAM.CREATE", _STREAMS), *(f"{each}.*.>" for each in _api("CONSUMER.CREATE", _QUEUES))),
+    ),
+    Grant(
+        "back up histories",
+        _BACKUP,
+        (*_api("STREAM.INFO", [HISTORY]), *_api("STREAM.SNAPSHOT", [HISTORY]), f"$JS.SNAPSHOT.ACK.{HISTORY}.>"),
+    ),
+    Grant(
+        "restore histories where there are none",
+        _BACKUP,
+        (*_api("STREAM.RESTORE", [HISTORY]), f"$JS.SNAPSHOT.RESTORE.{HISTORY}.>"),
     ),
 )
 
