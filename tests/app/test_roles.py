@@ -74,6 +74,12 @@ class TestStart:
         assert ended == ["out"]
 
 
+def test_what_is_said_again_and_again_is_told_once_in_a_while() -> None:
+    said = roles.Repeated(3)
+    texts = ["away", "away", "away", "away", "refused", "refused", "away", "away"]
+    assert [said.worth(text) for text in texts] == [True, False, False, True, True, False, True, False]
+
+
 class TestRunUntilStopped:
     async def test_a_stop_ends_all_parts_in_their_order(self) -> None:
         ended: list[str] = []

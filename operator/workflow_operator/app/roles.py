@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _START_RETRY_SECONDS = 1.0
+_TRIES_BETWEEN_REMINDERS = 60
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,20 @@ class Stopped(Exception):
     """The process was asked to end before it had started."""
 
 
+class Repeated:
+    """What is said again and again: worth a line when it is new, and then once in ``every`` times."""
+
+    def __init__(self, every: int) -> None:
+        self._every = every
+        self._text = ""
+        self._times = 0
+
+    def worth(self, text: str) -> bool:
+        self._times = 0 if text != self._text else self._times + 1
+        self._text = text
+        return self._times % self._every == 0
+
+
 class Start:
     """The start of a role, which waits for what is not there yet: a replica may come up before its surroundings."""
 
@@ -176,6 +191,7 @@ class Start:
             Stopped: asked to end first.
         """
         stopping = asyncio.create_task(self._stop.wait())
+        told = Repeated(_TRIES_BETWEEN_REMINDERS)
         try:
             while True:
                 trying = asyncio.ensure_future(attempt())
@@ -188,7 +204,8 @@ class Start:
                 try:
                     return trying.result()
                 except Unavailable as error:
-                    logger.warning("waiting for %s: %s", what, error)
+                    if told.worth(str(error)):
+                        logger.warning("waiting for %s: %s", what, error)
                     self._readiness.waiting(what, str(error))
                 await asyncio.wait({stopping}, timeout=_START_RETRY_SECONDS)
         finally:

@@ -292,8 +292,9 @@ class Connection:
             self._problem = Refused(f"{error}; the prefix {self._options.inbox_prefix} is not this login's")
 
     def _tell(self, problem: str) -> None:
-        # While no server answers, the client tells of the same errors several times a second.
-        if problem not in self._told:
+        # While no server answers, the client tells of the same errors several times a second. Before the first
+        # connection it is raised, for the caller to tell.
+        if self._keeper is not None and problem not in self._told:
             self._told.add(problem)
             logger.warning("%s", problem)
 
