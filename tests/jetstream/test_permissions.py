@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ import pytest
 from dev import nats_permissions
 from tests.contracts.test_transport import _Clock
 from tests.contracts.workqueue import WorkQueueContract
+from tests.fakes.polling import eventually
 from tests.fakes.records import event, new_key, status
 from tests.fixtures.roles import OPTIONS, Roles
 from tests.fixtures.snapshot import backup, restore
@@ -21,10 +23,12 @@ from workflow_operator.history.errors import Refused, Unavailable
 from workflow_operator.jetstream import check, ensure
 from workflow_operator.jetstream.bus import JetStreamDataBus
 from workflow_operator.jetstream.connection import Connection
+from workflow_operator.jetstream.login import ConnectionOptions
 from workflow_operator.jetstream.membership import Membership
 from workflow_operator.jetstream.permissions import Role, inbox_prefix
 from workflow_operator.jetstream.projection import ProjectionFeed
 from workflow_operator.jetstream.queue import JetStreamWorkQueue
+from workflow_operator.jetstream.server import EmbeddedServer
 from workflow_operator.jetstream.topology import EXECUTION, EXECUTORS, HISTORY, PROJECTION, streams
 from workflow_operator.jetstream.watch import StatusWatcher
 
@@ -182,6 +186,77 @@ async def test_no_role_can_do_more(roles: Roles) -> None:
 
 async def states(connection: Connection) -> dict[str, object]:
     return {name: (await connection.api(f"STREAM.INFO.{name}", {}))["state"]["messages"] for name in STREAMS}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("role", [Role.READER, Role.PROJECTOR, Role.EXECUTOR])
+async def test_permissions_do_not_hold_who_forges_replies(roles: Roles, role: Role) -> None:
+    """What docs/nats.md warns of: NATS checks the subject of a request, and not where the answer is to go."""
+    everything, connection = await roles.administrator(), await roles.open(role)
+    await everything.request(new_key().history_subject)
+    request = json.dumps({"last_by_subj": new_key().history_subject}).encode()
+    await connection.publish("$JS.API.DIRECT.GET.HISTORY", request, reply="$JS.API.STREAM.DELETE.HISTORY")
+
+    async def gone() -> bool:
+        return "error" in await everything.api("STREAM.INFO.HISTORY", {})
+
+    await eventually(gone)
+
+
+READERS = """
+accounts {
+  RUNS {
+    jetstream: enabled
+    users: [{user: runs, password: runs}]
+    exports: [
+      {service: "$JS.API.DIRECT.GET.HISTORY", response_type: stream, accounts: [READERS]}
+      {service: "$JS.API.DIRECT.GET.STATUS", response_type: stream, accounts: [READERS]}
+    ]
+  }
+  READERS {
+    users: [{user: reader, password: reader}]
+    imports: [
+      {service: {account: RUNS, subject: "$JS.API.DIRECT.GET.HISTORY"}}
+      {service: {account: RUNS, subject: "$JS.API.DIRECT.GET.STATUS"}}
+    ]
+  }
+}
+"""
+"""As docs/nats.md shows it."""
+
+
+@pytest.mark.integration
+async def test_a_reader_in_an_account_of_its_own_reads_and_can_forge_nothing(tmp_path: Path) -> None:
+    assert READERS.strip() in nats_permissions.PAGE.read_text()
+    async with AsyncExitStack() as stack:
+        server = EmbeddedServer(tmp_path / "nats", sync_always=False, config=READERS)
+        await server.start()
+        stack.callback(server.kill)
+        runs, reader = [await open_by_url(stack, server, user) for user in ("runs", "reader")]
+        await ensure(runs, OPTIONS)
+        bus, key = JetStreamDataBus(runs), new_key()
+        stored = [await bus.push_instance_event(event(key), 0)]
+        for _ in range(20):
+            stored.append(await bus.push_instance_event(event(key, EventType.TRANSITION), stored[-1].sequence))
+        await bus.write_status(status(key, stored[-1].sequence))
+
+        assert await JetStreamDataBus(reader).query_history(key) == stored
+        assert [each.key for each in await JetStreamDataBus(reader).query_instance_status()] == [key]
+        missing = json.dumps({"last_by_subj": new_key().history_subject}).encode()
+        there = json.dumps({"last_by_subj": key.history_subject}).encode()
+        for request in (missing, there):
+            for reply in ("$JS.API.STREAM.DELETE.HISTORY", "$JS.API.STREAM.PURGE.HISTORY", new_key().history_subject):
+                await reader.publish("$JS.API.DIRECT.GET.HISTORY", request, reply=reply)
+        # Answered after all of those.
+        assert await JetStreamDataBus(reader).query_history(key) == stored
+        assert (await states(runs))["HISTORY"] == len(stored)
+
+
+async def open_by_url(stack: AsyncExitStack, server: EmbeddedServer, user: str) -> Connection:
+    url = server.url.replace("nats://", f"nats://{user}:{user}@")
+    connection = await Connection.open(ConnectionOptions(servers=(url,), name=user))
+    stack.push_async_callback(connection.close)
+    return connection
 
 
 @pytest.mark.integration

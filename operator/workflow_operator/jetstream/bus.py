@@ -38,7 +38,7 @@ _MAX_REFUSALS = 10
 # Publishes on their way at once. A thousand more would only have the last ones time out.
 _WINDOW = 256
 
-_HISTORY_BATCH = 256
+_BATCH = 1000
 _STATUS_BATCH = 1000  # the server refuses more than 1024 subjects at once
 
 
@@ -111,15 +111,7 @@ class JetStreamDataBus:
 
     async def query_history(self, key: InstanceKey, *, after: int = 0, slim: bool = False) -> list[InstanceEvent]:
         read = _slim_event if slim else _event
-        events: list[InstanceEvent] = []
-        complete = False
-        while not complete:
-            request = {"seq": after + 1, "next_by_subj": key.history_subject, "batch": _HISTORY_BATCH}
-            batch = await direct_batch(self._connection, HISTORY, request)
-            events += map(read, batch.messages)
-            complete = batch.complete
-            if batch.messages:
-                after = batch.messages[-1].sequence
+        events = [read(stored) async for stored in self._every(HISTORY, key.history_subject, after=after)]
         if not events:
             # A replica that lags behind must not make a new instance look like one that does not exist.
             while (
@@ -134,16 +126,17 @@ class JetStreamDataBus:
     ) -> list[InstanceStatus]:
         if namespace is not None and instance_id is not None:
             return list((await self.query_statuses([InstanceKey(namespace, instance_id)])).values())
+        # One that is written meanwhile moves to the end, and is met twice.
+        statuses: dict[str, InstanceStatus] = {}
         subject = f"{STATUS_PREFIX}.{namespace or '*'}.{instance_id or '*'}"
-        statuses: list[InstanceStatus] = []
-        async for message in last_of_every(self._connection, STATUS, subject):
+        async for message in self._every(STATUS, subject):
             try:
                 key = InstanceKey.of_subject(message.subject)
-                statuses.append(decode_status(message.data, sequence=message.metadata.sequence.stream, key=key))
+                statuses[message.subject] = decode_status(message.data, sequence=message.sequence, key=key)
             except (UnknownFormat, InvalidInput) as error:
                 # One status of a newer release must not hide all the others.
                 logger.warning("%s: left out: %s", message.subject, error)
-        return statuses
+        return list(statuses.values())
 
     async def query_statuses(self, keys: Sequence[InstanceKey]) -> dict[InstanceKey, InstanceStatus]:
         found: dict[InstanceKey, InstanceStatus] = {}
@@ -202,6 +195,17 @@ class JetStreamDataBus:
                 logger.warning("history sequence %d: left out: %s", sequence, error)
                 continue
             yield key
+
+    async def _every(self, stream: str, subject: str, *, after: int = 0) -> AsyncIterator[Stored]:
+        """Every message that matches, in the order of the stream. Needs no right but that to read."""
+        complete = False
+        while not complete:
+            request = {"seq": after + 1, "next_by_subj": subject, "batch": _BATCH}
+            batch = await direct_batch(self._connection, stream, request)
+            for stored in batch.messages:
+                after = stored.sequence
+                yield stored
+            complete = batch.complete
 
     async def _publish(self, subject: str, data: bytes, headers: dict[str, str]) -> Answer:
         async with self._window:

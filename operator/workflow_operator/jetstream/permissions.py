@@ -82,7 +82,8 @@ _BACKUP = frozenset({Role.BACKUP})
 
 GRANTS = (
     Grant("read histories", _READING, (*_api("DIRECT.GET", [HISTORY]), *_api("STREAM.MSG.GET", [HISTORY]))),
-    Grant("read statuses", _READING - {Role.EXECUTOR}, (*_api("DIRECT.GET", [STATUS]), *_list(STATUS))),
+    Grant("read statuses", _READING - {Role.EXECUTOR}, _api("DIRECT.GET", [STATUS])),
+    Grant("follow statuses", _OPERATOR | _PROJECTOR, _list(STATUS)),
     Grant("append to histories", _EXECUTING, (f"{subjects.HISTORY}.*.*",)),
     Grant("queue instances and set timers", _EXECUTING, (topology.QUEUE_SUBJECTS, topology.TIMER_SUBJECTS)),
     Grant("take what is queued or due", _EXECUTING, _pull(EXECUTION, EXECUTORS, TIMERS)),
