@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from workflow_operator.reconcile.timing import Seen, seen_now, write_at
+from workflow_operator.reconcile.timing import Seen, check_after, seen_now, write_at
 from workflow_operator.resources.run import Condition, ConditionStatus, Phase, RunStatus
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -75,3 +75,11 @@ def test_a_phase_is_remembered_since_it_was_first_seen() -> None:
 def test_a_new_phase_begins_now_and_keeps_the_last_write() -> None:
     before = Seen(Phase.PENDING, NOW, NOW)
     assert seen_now(before, Phase.RUNNING, NOW + SECOND) == Seen(Phase.RUNNING, NOW + SECOND, NOW)
+
+
+@pytest.mark.parametrize(
+    ("waited", "seconds"),
+    [(-3600, 5), (0, 5), (20, 5), (60, 15), (480, 120), (86_400, 120)],
+)
+def test_what_waits_for_long_is_looked_at_less_often(waited: int, seconds: int) -> None:
+    assert check_after(waited * SECOND) == seconds * SECOND

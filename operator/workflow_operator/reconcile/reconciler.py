@@ -25,13 +25,11 @@ from workflow_operator.reconcile.ports import Cluster, Runner, Shares
 from workflow_operator.reconcile.queue import KeyQueue
 from workflow_operator.reconcile.script import find_script
 from workflow_operator.reconcile.store import ObjectStore, RunKey, instance_of, is_copy
-from workflow_operator.reconcile.timing import Seen, seen_now, write_at
+from workflow_operator.reconcile.timing import Seen, check_after, seen_now, write_at
 from workflow_operator.reconcile.writer import StatusWriter
 from workflow_operator.resources.run import WorkflowRun
 
 logger = logging.getLogger(__name__)
-
-_CHECK_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,15 +190,15 @@ class Reconciler:
         shown = run.status.history_sequence or 0
         if instance.history_sequence >= shown:
             return False
-        self._queue.add_after(key, _CHECK_SECONDS)
+        self._check_later(key, run)
         return bool(await self._bus.query_history(instance.key, after=shown - 1, slim=True))
 
     async def _begin(self, key: RunKey, run: WorkflowRun, instance: InstanceKey) -> Problem | None:
         """There is no status of the instance: start it, and look again soon."""
-        self._queue.add_after(key, _CHECK_SECONDS)
         fault = self._objects.unreadable(key)
         if fault is not None:
             return Problem("InvalidSpec", fault, stalled=True)
+        self._check_later(key, run)
         if run.status.instance_id is None:
             return await self._start(instance, run)
         if await self._bus.query_history(instance, slim=True):
@@ -226,6 +224,10 @@ class Reconciler:
         except (InvalidInput, ScriptError) as error:
             return Problem("InvalidInput", str(error), stalled=True)
         return None
+
+    def _check_later(self, key: RunKey, run: WorkflowRun) -> None:
+        waited = self._now() - run.metadata.creation_timestamp
+        self._queue.add_after(key, check_after(waited).total_seconds())
 
     async def _was_started_for(self, key: RunKey, instance: InstanceKey) -> bool:
         events = await self._bus.query_history(instance, slim=True)

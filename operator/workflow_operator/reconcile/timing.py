@@ -12,6 +12,11 @@ from workflow_operator.resources.run import FINAL_PHASES, Phase, RunStatus
 SETTLE = {Phase.PENDING: timedelta(seconds=10), Phase.RUNNING: timedelta(seconds=2)}
 PROGRESS = timedelta(seconds=10)
 
+# A run that waits for something is looked at again after a quarter of the time it has waited: what comes soon is seen
+# soon, and thousands that wait for ever leave room for the others.
+CHECK_SOONEST = timedelta(seconds=5)
+CHECK_LATEST = timedelta(minutes=2)
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -20,6 +25,11 @@ class Seen:
     phase: Phase
     since: datetime
     written: datetime | None = None
+
+
+def check_after(waited: timedelta) -> timedelta:
+    """How long to wait before a look at what a run waits for, which nobody tells us of."""
+    return min(CHECK_LATEST, max(CHECK_SOONEST, waited / 4))
 
 
 def seen_now(before: Seen | None, phase: Phase, now: datetime) -> Seen:
