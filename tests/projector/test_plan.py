@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 
 from tests.fakes.events import history
+from tests.fakes.records import new_key
+from tests.fakes.records import status as status_of
 from workflow_operator.history import EventType, InstanceStatus, fold
 from workflow_operator.history.errors import InvalidInput
 from workflow_operator.projector import Fold, Gap, Stale, plan
+from workflow_operator.projector.plan import without_values
 
 T = EventType
 EVENTS = history(T.STARTED, T.TRANSITION, T.OUTPUT, T.SUCCEEDED, first=11)
@@ -54,6 +57,13 @@ def test_what_follows_an_end_is_damage() -> None:
 def test_what_has_no_start_is_damage() -> None:
     with pytest.raises(InvalidInput, match="expected started"):
         plan(None, history(T.TRANSITION, first=11))
+
+
+def test_what_is_too_large_for_a_message_goes_without_all_that_a_user_can_make_large_but_the_end() -> None:
+    large = {"script": "x", "input": 1, "memory": 2, "metadata": {"label": "x" * 63}}
+    whole = status_of(new_key(), output=3, **large)
+    small = without_values(whole)
+    assert small == whole.model_copy(update=dict.fromkeys(large) | {"metadata": {}})
 
 
 def _behind(previous: int) -> Any:

@@ -211,7 +211,9 @@ class Projector:
             try:
                 sequence = await self._bus.write_status(folded)
             except PayloadTooLarge as error:
-                logger.warning("instance %s: %s; its status goes without script, input and memory", key, error)
+                logger.warning(
+                    "instance %s: %s; its status goes without script, input, memory and metadata", key, error
+                )
                 folded = without_values(folded)
                 sequence = await self._bus.write_status(folded)
         except (Conflict, Unavailable) as error:
