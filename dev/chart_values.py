@@ -24,6 +24,11 @@ ResourceName = Annotated[str, Field(pattern=r"^(cpu|memory|ephemeral-storage|hug
 Duration = Annotated[str, Field(pattern=r"^([0-9]+(ms|s|m|h))+$")]
 Seconds = Annotated[int, Field(ge=1)]
 Labels = dict[str, str]
+SELECTOR_LABELS = tuple(f"app.kubernetes.io/{name}" for name in ("name", "instance", "component"))
+"""What Deployments, Services and NetworkPolicies find pods by."""
+# An override would have a pod lost by its Deployment, or found by another's. (Helm tells a wrong place of
+# `propertyNames`.)
+OwnLabels = Annotated[Labels, Field(json_schema_extra={"properties": dict.fromkeys(SELECTOR_LABELS, False)})]
 FreeForm = dict[str, Any]
 
 
@@ -142,7 +147,7 @@ class Pods(Strict):
     )
     priority_class_name: Name = Field("", description="PriorityClass of the pods.")
     pod_annotations: Labels = Field({}, description="Annotations of the pods.")
-    pod_labels: Labels = Field({}, description="Labels of the pods, besides the chart's own.")
+    pod_labels: OwnLabels = Field({}, description="Labels of the pods, besides the chart's own.")
     pdb: Pdb = Field(Pdb(), description="The PodDisruptionBudget.")
 
 
@@ -215,8 +220,9 @@ class SecretName(Strict):
 class BundledAuth(SecretName):
     existing_secret: Name = Field(
         "",
-        description="Secret with the passwords, a key `<role>.password` for each role and `route.password`; empty: the "
-        "chart makes one. Needed where charts are rendered without a cluster, as Argo CD does.",
+        description="Secret with the passwords: `<login>.password` for operator, projector and executor, each of "
+        "extraLogins and, with three servers, route; empty: the chart makes one. Needed where charts are rendered "
+        "without a cluster, as Argo CD does.",
     )
 
 
@@ -235,6 +241,12 @@ class BundledNats(Pods):
         description="Acknowledge only what is on the disk. Off: faster, but a power loss may take two minutes.",
     )
     auth: BundledAuth = Field(BundledAuth(), description="The passwords.")
+    extra_logins: list[Literal["reader", "backup"]] = Field(
+        [],
+        json_schema_extra={"uniqueItems": True},
+        description="Logins besides those of the roles: `reader` for the commands history and status, `backup` for "
+        "`nats stream backup`.",
+    )
     tls: BundledTls = Field(BundledTls(), description="TLS.")
 
 
@@ -331,7 +343,7 @@ class Values(Strict):
     global_: FreeForm = Field({}, alias="global", description="What a parent chart hands down; not used.")
     name_override: Name = Field("", description="In place of the chart's name in labels and names.")
     fullname_override: Name = Field("", max_length=46, description="In place of the beginning of all names.")
-    common_labels: Labels = Field({}, description="Labels of all objects and pods.")
+    common_labels: OwnLabels = Field({}, description="Labels of all objects and pods.")
     common_annotations: Labels = Field({}, description="Annotations of all objects.")
     image: OperatorImage = Field(OperatorImage(), description="The image of operator, projector and executor.")
     image_pull_secrets: list[PullSecret] = Field([], description="Secrets to pull all images with.")

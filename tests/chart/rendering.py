@@ -24,9 +24,9 @@ class RenderingFailed(Exception):
     """What helm said."""
 
 
-def helm_template(helm: Path, values: Mapping[str, Any], *flags: str) -> list[Object]:
+def helm_template(helm: Path, values: Mapping[str, Any], *flags: str, chart: Path = CHART) -> list[Object]:
     """The objects. Raises RenderingFailed."""
-    arguments = ["template", RELEASE, str(CHART), "--namespace", NAMESPACE, "--values", "-", *flags]
+    arguments = ["template", RELEASE, str(chart), "--namespace", NAMESPACE, "--values", "-", *flags]
     text = run_helm(helm, *arguments, values=json.dumps(values))
     return [each for each in yaml.load_all(text, LOADER) if each]
 

@@ -13,6 +13,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "three-nats-tls": {
         "nats": {"bundled": {"replicas": 3, "auth": {"existingSecret": "logins"}, "tls": {"existingSecret": "tls"}}}
     },
+    "extra-logins": {"nats": {"bundled": {"extraLogins": ["reader", "backup"]}}},
     "storage": {
         "nats": {
             "bundled": {"syncAlways": False, "storage": {"size": "500G", "storageClassName": "fast", "keep": False}}

@@ -164,7 +164,20 @@ async def test_one_server_lets_the_roles_in_and_nobody_else(start: Start) -> Non
         await ensure(connection, TopologyOptions())
         await connection.close()
     with pytest.raises(WorkflowError):
-        await Connection.open(servers.login("operator", servers.secret["reader.password"]))
+        await Connection.open(servers.login("operator", servers.secret["projector.password"]))
+    for login in ("reader", "backup"):
+        for password in ("", f"$(SECRET_{login.upper()})", f"${login.upper()}_PASSWORD"):
+            with pytest.raises(WorkflowError):
+                await Connection.open(servers.login(login, password))
+
+
+@pytest.mark.parametrize(("asked", "other"), [("reader", "backup"), ("backup", "reader")])
+async def test_one_server_lets_in_who_is_asked_for(start: Start, asked: str, other: str) -> None:
+    servers = start({"extraLogins": [asked]})
+    await servers.all_pass("startup")
+    await (await Connection.open(servers.login(asked))).close()
+    with pytest.raises(WorkflowError):
+        await Connection.open(servers.login(other, servers.secret[f"{asked}.password"]))
 
 
 async def test_one_server_keeps_what_it_acknowledges(start: Start) -> None:
@@ -182,7 +195,7 @@ async def test_a_secret_of_ones_own_may_hold_any_words(start: Start) -> None:
     words = {"operator": "1e10", "projector": "$HOME", "executor": "with a space # and more"}
     words |= {"reader": "true", "backup": "null"}
     secret = {f"{role}.password": word for role, word in words.items()}
-    servers = start({"auth": {"existingSecret": "logins"}}, secret)
+    servers = start({"auth": {"existingSecret": "logins"}, "extraLogins": ["reader", "backup"]}, secret)
     await servers.all_pass("startup")
     for role in words:
         await (await Connection.open(servers.login(role))).close()

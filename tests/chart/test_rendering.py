@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from dev.chart import CHART, CRD
+from dev.chart_values import SELECTOR_LABELS, Values
 from tests.chart.conftest import Render
 from tests.chart.golden import FOLDER, golden
 from tests.chart.rendering import (
@@ -24,12 +25,14 @@ from tests.chart.rendering import (
 )
 from tests.chart.scenarios import NAMESPACE, SCENARIOS
 from workflow_operator.app.settings import Settings
+from workflow_operator.jetstream.permissions import Role
 from workflow_operator.jetstream.topology import EXECUTION, EXECUTORS
 
 pytestmark = pytest.mark.integration
 
 Rendered = dict[str, list[Object]]
 ROLES = ("operator", "projector", "executor")
+(PREVIOUS_CHART,) = (Path(__file__).parents[1] / "node" / "previous").glob("*.tgz")
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -84,6 +87,55 @@ def test_a_pod_has_its_own_login_and_no_other(scenario: list[Object]) -> None:
         for volume in (each for each in pod["spec"]["volumes"] if each["name"] == "nats-login"):
             [item] = volume["secret"]["items"]
             assert item["key"].startswith(f"{role}.")
+
+
+def secret_keys(objects: list[Object]) -> set[tuple[str, str]]:
+    """Name and key of what pods demand of Secrets, those of whole volumes without a key. None may be optional."""
+    found = set()
+    for pod in pods(objects):
+        references = [
+            each["valueFrom"]["secretKeyRef"]
+            for container in pod["spec"]["containers"]
+            for each in container.get("env", [])
+            if "secretKeyRef" in each.get("valueFrom", {})
+        ]
+        volumes = [each["secret"] for each in pod["spec"].get("volumes", []) if "secret" in each]
+        assert not [each for each in references + volumes if "optional" in each]
+        found |= {(each["name"], each["key"]) for each in references}
+        found |= {(each["secretName"], item["key"]) for each in volumes for item in each.get("items", [{"key": ""}])}
+    return found
+
+
+def test_a_nats_without_one_of_its_passwords_does_not_start(scenario: list[Object]) -> None:
+    """A variable that names one that is not there stays as it is written: a password that everybody knows."""
+    for stateful_set in (each for each in scenario if each["kind"] == "StatefulSet"):
+        known: set[str] = set()
+        for each in stateful_set["spec"]["template"]["spec"]["containers"][0]["env"]:
+            assert set(re.findall(r"\$\((\w+)\)", each.get("value", ""))) <= known
+            known.add(each["name"])
+        [config] = [each["data"]["nats.conf"] for each in scenario if "nats.conf" in each.get("data", {})]
+        assert set(re.findall(r"password: \$(\w+)", config)) <= known
+    secret_keys(scenario)
+
+
+def test_there_are_logins_for_the_roles_and_for_nobody_else_unasked(render: Render) -> None:
+    for extra in ([], ["backup"], ["reader"]):
+        objects = render({"nats": {"bundled": {"extraLogins": extra}}})
+        wanted = {*ROLES, *extra}
+        [config] = [each["data"]["nats.conf"] for each in objects if "nats.conf" in each.get("data", {})]
+        assert set(re.findall("user: (.*)", config)) == wanted
+        demanded = {f"{login}.password" for login in wanted}
+        assert {key for _, key in secret_keys(objects)} == demanded
+        assert find(objects, "Secret")["data"].keys() == demanded | {"route.password"}
+    every = Values.model_json_schema()["$defs"]["BundledNats"]["properties"]["extraLogins"]["items"]["enum"]
+    assert {*ROLES, *every} == set(Role)
+
+
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name != "extra-logins"])
+def test_a_secret_that_was_enough_for_the_previous_version_still_is(name: str, helm: Path, rendered: Rendered) -> None:
+    """Otherwise pods wait for a key that nobody has put there (CreateContainerConfigError) after an upgrade."""
+    before = helm_template(helm, SCENARIOS[name], chart=PREVIOUS_CHART)
+    assert secret_keys(rendered[name]) <= secret_keys(before)
 
 
 def test_the_files_that_settings_name_are_mounted(scenario: list[Object]) -> None:
@@ -239,6 +291,17 @@ def test_common_labels_and_annotations_are_everywhere(render: Render) -> None:
     assert find(objects, "Deployment", "-operator")["metadata"]["name"] == "wo-engine-operator"
 
 
+@pytest.mark.parametrize("place", ["commonLabels", *(f"{each}.podLabels" for each in (*ROLES, "nats.bundled"))])
+def test_no_label_hides_a_pod_from_its_own_or_shows_it_to_others(place: str, render: Render) -> None:
+    given: Any = dict.fromkeys([*SELECTOR_LABELS, "example.com/team"], "mine")
+    for name in reversed(place.split(".")):
+        given = {name: given}
+    with pytest.raises(RenderingFailed) as raised:
+        render(given)
+    refused = [f"/{place.replace('.', '/')}/{label.replace('/', '~1')}" for label in SELECTOR_LABELS]
+    assert sorted(re.findall("at '(.*)': false schema", str(raised.value))) == sorted(refused)
+
+
 def test_a_release_that_has_the_name_is_not_named_twice(helm: Path) -> None:
     done = run_helm(helm, "template", "my-workflow-operator", str(CHART), "--show-only", "templates/operator.yaml")
     assert "\n  name: my-workflow-operator-operator\n" in done
@@ -294,6 +357,7 @@ EXTERNAL = {"url": "tls://nats:4222"}
             "nats.bundled.auth.existingSecret has no",
         ),
         ({"nats": {**EXTERNAL, "bundled": {"tls": {"existingSecret": "x"}}}}, "nats.bundled.tls.existingSecret has no"),
+        ({"nats": {**EXTERNAL, "bundled": {"extraLogins": ["backup"]}}}, "nats.bundled.extraLogins has no effect"),
         ({"nats": {**EXTERNAL, "auth": {"method": "nkey"}}}, "name the Secret with the logins"),
         ({"nats": {**EXTERNAL, "auth": {"existingSecret": "x"}}}, "set it to password, credentials or nkey"),
         ({"nats": {**EXTERNAL, "tls": {"enabled": True}}}, "name the Secret with ca.crt"),

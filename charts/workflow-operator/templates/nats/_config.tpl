@@ -65,11 +65,18 @@ cluster {
 {{- end }}
 {{- end -}}
 
+{{- /* The permissions of each login that there is, as YAML. */ -}}
 {{- define "workflow-operator.natsPermissions" -}}
-{{- .Files.Get "files/nats-permissions.yaml" -}}
+{{- $all := .Files.Get "files/nats-permissions.yaml" | fromYaml -}}
+{{- $chosen := dict -}}
+{{- /* `--reuse-values` from a chart without extraLogins leaves it out. */ -}}
+{{- range concat (list "operator" "projector" "executor") (.Values.nats.bundled.extraLogins | default list) -}}
+{{- $_ := set $chosen . (get $all .) -}}
+{{- end -}}
+{{- toYaml $chosen -}}
 {{- end -}}
 
-{{- /* The logins of the bundled NATS: the roles, and the servers among themselves. */ -}}
+{{- /* The logins of the bundled NATS, and the servers among themselves. */ -}}
 {{- define "workflow-operator.natsUsers" -}}
 {{- concat (include "workflow-operator.natsPermissions" . | fromYaml | keys | sortAlpha) (list "route") | toJson -}}
 {{- end -}}
