@@ -165,6 +165,11 @@ async def test_one_server_lets_the_roles_in_and_nobody_else(start: Start) -> Non
         await connection.close()
     with pytest.raises(WorkflowError):
         await Connection.open(servers.login("operator", servers.secret["projector.password"]))
+    client = await Connection.open(servers.login("operator"))
+    told = json.dumps(servers.get(0, "/connz?auth=1&subs=1"))
+    assert '"authorized_user": "operator"' in told
+    assert not [password for password in servers.secret.values() if password in told]
+    await client.close()
     for login in ("reader", "backup"):
         for password in ("", f"$(SECRET_{login.upper()})", f"${login.upper()}_PASSWORD"):
             with pytest.raises(WorkflowError):

@@ -203,6 +203,56 @@ async def test_permissions_do_not_hold_who_forges_replies(roles: Roles, role: Ro
     await eventually(gone)
 
 
+@pytest.mark.integration
+async def test_permissions_do_not_hold_a_reader_who_copies_events(roles: Roles) -> None:
+    everything, reader, one, other = await roles.administrator(), await roles.open(Role.READER), new_key(), new_key()
+    await everything.request(one.history_subject, b"an event")
+    request = json.dumps({"last_by_subj": one.history_subject}).encode()
+    await reader.publish("$JS.API.DIRECT.GET.HISTORY", request, reply=other.history_subject)
+
+    async def there() -> bool:
+        return "message" in await everything.api("STREAM.MSG.GET.HISTORY", {"last_by_subj": other.history_subject})
+
+    await eventually(there)
+
+
+@pytest.mark.integration
+async def test_permissions_do_not_hold_whom_a_snapshot_is_delivered_to(roles: Roles) -> None:
+    everything, connection = await roles.administrator(), await roles.open(Role.BACKUP)
+    request = json.dumps({"deliver_subject": "$JS.API.STREAM.DELETE.STATUS"}).encode()
+    await connection.request("$JS.API.STREAM.SNAPSHOT.HISTORY", request)
+
+    async def gone() -> bool:
+        return "error" in await everything.api("STREAM.INFO.STATUS", {})
+
+    await eventually(gone, deadline_seconds=30)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("role", "subject", "stream", "emptied"),
+    [
+        (Role.OPERATOR, "execution.queue.default.x", "EXECUTION", True),
+        (Role.EXECUTOR, "execution.timer.default.x.1", "EXECUTION", True),
+        (Role.OPERATOR, "$KV.members.operators.all.x", "KV_members", True),
+        (Role.PROJECTOR, "$KV.members.projectors.x", "KV_members", True),
+        (Role.EXECUTOR, HISTORY_OF_ONE, "HISTORY", False),
+        (Role.PROJECTOR, STATUS_OF_ONE, "STATUS", False),
+    ],
+)
+async def test_a_roll_up_empties_only_what_is_made_again(
+    roles: Roles, role: Role, subject: str, stream: str, emptied: bool
+) -> None:
+    everything, connection = await roles.administrator(), await roles.open(role)
+    await everything.request(subject.rpartition(".")[0] + ".another")
+    before = await states(everything)
+    answer = await connection.request(subject, headers={"Nats-Rollup": "all"})
+    assert ("rollup not permitted" in answer.data.decode()) is not emptied
+    sequence = json.loads(answer.data)["seq"]
+    state = (await everything.api(f"STREAM.INFO.{stream}", {}))["state"]
+    assert (state["first_seq"], state["messages"]) == ((sequence, 1) if emptied else (1, before[stream]))
+
+
 READERS = """
 accounts {
   RUNS {
