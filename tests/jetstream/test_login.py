@@ -268,6 +268,10 @@ async def test_tls(tmp_path: Path, authority: Authority, write: Callable[[str, s
         assert (await refused(server)).endswith("it is not signed by a CA that this system knows")
         said = await refused(server, tls_ca_file=write("text", "text"))
         assert said.endswith("text holds no certificates in PEM form")
+        said = await refused(server, tls_ca_file=write("empty", ""))
+        assert said.endswith("empty holds no certificates in PEM form")
+        bundle = f"# Főtanúsítvány\n{authority.ca.certificate.read_text()}# vége\n"
+        await works(server, tls_ca_file=write("bundle", bundle))
     async with serving(tmp_path, tls(authority, "127.0.0.2")) as server:
         said = await refused(server, tls_ca_file=authority.ca.certificate)
         assert said.endswith("is not trusted: it is for another name than that in the URL (127.0.0.1)")

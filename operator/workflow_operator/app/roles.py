@@ -190,6 +190,7 @@ class Start:
         Raises:
             Stopped: asked to end first.
         """
+        self._readiness.waiting(what, "not there yet")
         stopping = asyncio.create_task(self._stop.wait())
         told = Repeated(_TRIES_BETWEEN_REMINDERS)
         try:

@@ -86,7 +86,10 @@ class Connection:
                 self._reply_prefix = connecting.result()
                 self._client = client
                 return
-        except (TimeoutError, OSError, nats.errors.Error) as error:
+        except Unavailable:
+            raise
+        except Exception as error:
+            # Whatever it is, it must not end who brings the connection back.
             self._note(error)
         finally:
             for task in (connecting, giving_up):

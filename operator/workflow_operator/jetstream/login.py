@@ -68,6 +68,9 @@ def address(server: str) -> str:
     return f"{scheme}{slashes}{rest.rpartition('@')[2]}"
 
 
+_CERTIFICATE = re.compile(r"-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----.+?-----END [A-Z0-9 ]+-----", re.DOTALL)
+
+
 class LoginError(nats.errors.Error):
     """No login, for a reason on our side. One of nats-py's errors, so that its loops go on trying."""
 
@@ -83,8 +86,8 @@ class LoginClient(Client):
     def ssl_context(self) -> ssl.SSLContext:
         options = self._login
         try:
-            context = ssl.create_default_context(cadata=_optional(options.tls_ca_file))
-        except ssl.SSLError:
+            context = ssl.create_default_context(cadata=_certificates(options.tls_ca_file))
+        except (ssl.SSLError, ValueError, TypeError):
             raise LoginError(f"the file {options.tls_ca_file} holds no certificates in PEM form") from None
         if options.tls_certificate_file is not None:
             for file in (options.tls_certificate_file, options.tls_key_file):
@@ -118,6 +121,20 @@ class LoginClient(Client):
     def _sign_with(self, key: nkey.KeyPair) -> None:
         self._public_nkey = key.public
         self._signature_cb = lambda nonce: base64.b64encode(key.sign(nonce.encode()))
+
+
+def _certificates(file: Path | None) -> str | None:
+    """The certificates of a bundle, without its comments: the ssl module takes nothing but ASCII.
+
+    Raises:
+        ValueError: there is none; an empty text would have it trust the system's.
+    """
+    if file is None:
+        return None
+    found = _CERTIFICATE.findall(_read(file))
+    if not found:
+        raise ValueError
+    return "\n".join(found)
 
 
 def _read(file: Path) -> str:

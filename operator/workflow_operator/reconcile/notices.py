@@ -32,6 +32,8 @@ MAX_NOTE_BYTES: Final = 1024
 MAX_REPORTER_CHARS: Final = 128
 MAX_REASON_CHARS: Final = 128
 MAX_WAITING: Final = 1000
+# As many as reconcile by default, so that Events keep up with the ends that they tell of.
+WRITERS: Final = 8
 
 _MAX_NAME_CHARS = 253
 
@@ -103,7 +105,7 @@ def clipped(text: str, limit: int) -> str:
 
 
 class Reporter:
-    """Writes Events, one after the other, beside everything else: no run waits for one, and a lost one stays lost.
+    """Writes Events beside everything else: no run waits for one, and a lost one stays lost.
 
     Args:
         identity: the name of this replica.
@@ -124,7 +126,12 @@ class Reporter:
             logger.warning("run %s/%s: no Event %s: %d wait already", run.namespace, run.name, told.reason, MAX_WAITING)
 
     async def run(self) -> None:
-        """Write what is told until cancelled."""
+        """Write what is told until cancelled, in no order."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(WRITERS):
+                group.create_task(self._write())
+
+    async def _write(self) -> None:
         while True:
             waiting = await self._waiting.get()
             try:
