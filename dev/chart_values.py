@@ -360,7 +360,7 @@ class Values(Strict):
         SettingsValues(), description="Settings of the program; a change rolls the pods."
     )
     operator: Role = Field(
-        Role(resources=Resources(requests={"cpu": "250m", "memory": "512Mi"}, limits={"memory": "3Gi"})),
+        Role(resources=Resources(requests={"cpu": "250m", "memory": "512Mi"}, limits={"memory": "4608Mi"})),
         description="Watches WorkflowRuns, executes them and writes their statuses.",
     )
     projector: Role = Field(
@@ -368,7 +368,7 @@ class Values(Strict):
         description="Folds histories into statuses.",
     )
     executor: Executor = Field(
-        Executor(resources=Resources(requests={"cpu": "250m", "memory": "512Mi"}, limits={"memory": "3Gi"})),
+        Executor(resources=Resources(requests={"cpu": "250m", "memory": "512Mi"}, limits={"memory": "4608Mi"})),
         description="Pods that only execute.",
     )
     nats: Nats = Field(Nats(), description="Where histories and queues are.")

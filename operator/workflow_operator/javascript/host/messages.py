@@ -13,7 +13,7 @@ Level: TypeAlias = Literal["info", "debug", "warn", "error"]
 class Limits:
     """What one run may use. Time in which the script waits for the host does not count."""
 
-    wall_seconds: float = 10.0
+    wall_seconds: float = 60.0
     """Between two host calls."""
     cpu_seconds: int = 10
     """Of processor time, in whole seconds, for the whole run."""
