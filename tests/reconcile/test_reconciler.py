@@ -265,6 +265,17 @@ async def test_an_older_sighting_does_not_undo_a_newer_one(world: World) -> None
     assert world.cluster.gets == 0, "a write with the old version would have had to look again"
 
 
+async def test_a_deletion_that_another_replica_has_acted_on_is_forgotten(world: World) -> None:
+    world.share.mine = False
+    run = world.cluster.create("run", UID)
+    world.objects.object_changed(run)
+    world.objects.object_deleted(run)
+    assert list(world.objects) == [RUN]
+    cancelled = {"status": StatusValue.CANCELLED, "ended_at": NOW, "origin": Origin(cluster="c", name="run")}
+    world.reconciler.status_changed(instance(2, **cancelled))
+    assert list(world.objects) == []
+
+
 class TestOrphans:
     @pytest.fixture
     def sweeper(self, world: World) -> OrphanSweeper:

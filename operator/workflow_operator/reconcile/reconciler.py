@@ -78,6 +78,9 @@ class Reconciler:
 
     def status_changed(self, instance: InstanceStatus) -> None:
         """The projector wrote a status."""
+        if instance.terminal and instance.origin is not None:
+            # Whoever's share it was has acted on the deletion, if there was one.
+            self._objects.forget(RunKey(instance.namespace, instance.origin.name, str(instance.instance_id)))
         for key in self._objects.standing_for(instance.key):
             known = self._latest.get(key)
             if known is None or known.history_sequence < instance.history_sequence:
