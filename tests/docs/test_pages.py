@@ -11,7 +11,7 @@ from workflow_operator.resources.run import ConditionType, Phase
 
 PROJECT = Path(__file__).parents[2]
 PAGES = [*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md")]
-PRELUDE = PROJECT / "operator" / "workflow_operator" / "javascript" / "worker" / "prelude.js"
+PRELUDE = PROJECT / "operator" / "workflow_operator" / "javascript" / "worker" / "prelude" / "globals.js"
 
 
 def first_cells(page: str) -> set[str]:

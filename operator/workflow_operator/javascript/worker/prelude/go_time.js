@@ -1,14 +1,5 @@
-// Formats a time in UTC by a layout of Go's time package. Gives formatTime(milliseconds since 1970, layout).
-// Like prelude.js it takes what it needs before the script can change it.
-(function () {
-  'use strict';
-  const RealDate = Date;
-  const text = String;
-  const { floor } = Math;
-  const uncurry = Function.prototype.call.bind.bind(Function.prototype.call);
-  const charCodeAt = uncurry(String.prototype.charCodeAt);
-  const startsWith = uncurry(String.prototype.startsWith);
-  const slice = uncurry(String.prototype.slice);
+// Formats a time in UTC by a layout of Go's time package. `at` is in milliseconds since 1970.
+const formatTime = (function () {
   const padStart = uncurry(String.prototype.padStart);
 
   const MONTHS = ['January', 'February', 'March', 'April', 'May', 'June', 'July', 'August', 'September', 'October', 'November', 'December'];
@@ -82,4 +73,4 @@
     }
     return output;
   };
-})()
+})();

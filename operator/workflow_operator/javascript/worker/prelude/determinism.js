@@ -1,0 +1,57 @@
+// Time, chance and what depends on the machine.
+function hide(object, name, value) {
+  defineProperty(object, name, { __proto__: null, value, writable: true, enumerable: false, configurable: true });
+}
+
+function WorkflowDate(...values) {
+  if (new.target === undefined) return dateToString(new RealDate(time));
+  return construct(RealDate, values.length === 0 ? [time] : values, new.target);
+}
+const dateToString = uncurry(RealDate.prototype.toString);
+WorkflowDate.prototype = RealDate.prototype;
+freeze(WorkflowDate, 'prototype');
+defineProperty(WorkflowDate, 'name', { __proto__: null, value: 'Date' });
+defineProperty(WorkflowDate, 'length', { __proto__: null, value: 7 });
+hide(WorkflowDate, 'now', function now() { return time; });
+hide(WorkflowDate, 'parse', RealDate.parse);
+hide(WorkflowDate, 'UTC', RealDate.UTC);
+hide(RealDate.prototype, 'constructor', WorkflowDate);
+hide(global, 'Date', WorkflowDate);
+
+// Intl formats the real time where it is given none.
+const DateTimeFormat = Intl.DateTimeFormat.prototype;
+const formatGetter = uncurry(getOwnPropertyDescriptor(DateTimeFormat, 'format').get);
+const formatToParts = uncurry(DateTimeFormat.formatToParts);
+defineProperty(DateTimeFormat, 'format', {
+  __proto__: null, configurable: true,
+  get: function format() {
+    const bound = formatGetter(this);
+    return (date) => bound(date === undefined ? time : date);
+  },
+});
+hide(DateTimeFormat, 'formatToParts', function (date) { return formatToParts(this, date === undefined ? time : date); });
+
+// sfc32 by Chris Doty-Humphrey (PractRand): 128 bits of state, passes BigCrush.
+let a = 0, b = 0, c = 0, counter = 1;
+function nextWord() {
+  const word = (((a + b) | 0) + counter) | 0;
+  counter = (counter + 1) | 0;
+  a = b ^ (b >>> 9);
+  b = (c + (c << 3)) | 0;
+  c = (c << 21) | (c >>> 11);
+  c = (c + word) | 0;
+  return word >>> 0;
+}
+function seedRandom(low, high) {
+  a = 0; b = low | 0; c = high | 0; counter = 1;
+  for (let i = 0; i < 12; i++) nextWord();
+}
+hide(Math, 'random', function random() {
+  return ((nextWord() >>> 5) * 67108864 + (nextWord() >>> 6)) / 9007199254740992;
+});
+
+for (const name of ['WebAssembly', 'SharedArrayBuffer', 'Atomics', 'WeakRef', 'FinalizationRegistry', 'Temporal',
+  'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'setImmediate', 'queueMicrotask', 'performance']) delete global[name];
+delete JSON.rawJSON;
+delete JSON.isRawJSON;
+delete RealDate.prototype.toTemporalInstant;
