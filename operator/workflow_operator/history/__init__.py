@@ -15,15 +15,16 @@ from workflow_operator.history.events import (
     digest,
     encode_event,
     storable,
-    well_formed,
 )
 from workflow_operator.history.format import FORMAT_VERSION
 from workflow_operator.history.ports import DataBus, Delivery, QueueDepth, WorkQueue
 from workflow_operator.history.status import InstanceStatus, StatusValue, decode_status, encode_status, fold
 from workflow_operator.history.subjects import InstanceKey
+from workflow_operator.history.values import MAX_NESTING, Json, well_formed
 
 __all__ = [
     "FORMAT_VERSION",
+    "MAX_NESTING",
     "TERMINAL_TYPES",
     "CallRecord",
     "DataBus",
@@ -34,6 +35,7 @@ __all__ = [
     "InstanceEvent",
     "InstanceKey",
     "InstanceStatus",
+    "Json",
     "Origin",
     "QueueDepth",
     "StatusValue",

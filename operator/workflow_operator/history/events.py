@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from array import array
 from enum import StrEnum
-from itertools import accumulate
 from typing import Literal
 from uuid import UUID
 
@@ -15,9 +13,7 @@ from pydantic import Field, JsonValue, ValidationError
 from workflow_operator.history.errors import InvalidInput, NotSerializable, UnknownFormat
 from workflow_operator.history.format import FORMAT_VERSION, Instant, Record
 from workflow_operator.history.subjects import InstanceKey
-
-# The JSON parser of the readers gives up near 200 levels; a status or a page that embeds a value adds some.
-MAX_NESTING = 100
+from workflow_operator.history.values import MAX_NESTING, nesting, well_formed
 
 
 class EventType(StrEnum):
@@ -206,18 +202,6 @@ def _storable_as_it_is(value: JsonValue) -> bool:
     return nesting(data) <= MAX_NESTING
 
 
-def nesting(data: bytes) -> int:
-    """How many levels of arrays and objects this JSON has."""
-    outside_strings = data.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2]
-    brackets = b"".join(outside_strings).translate(_OPEN_OR_CLOSE, _NO_BRACKETS)
-    return max(accumulate(array("b", brackets)), default=0)
-
-
-# One level down and one up, as signed bytes.
-_OPEN_OR_CLOSE = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
-
-
 def _mended(value: JsonValue, levels: int) -> JsonValue:
     match value:
         case str():
@@ -237,11 +221,6 @@ def _mended(value: JsonValue, levels: int) -> JsonValue:
             raise NotSerializable(
                 f"a value holds a {type(value).__name__}, which JSON has no form for; pass plain JSON"
             )
-
-
-def well_formed(text: str) -> str:
-    """Halves that lie side by side become one character again, a lone one becomes U+FFFD."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def digest(arguments: JsonValue) -> str:

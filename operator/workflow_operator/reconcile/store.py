@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from workflow_operator.history import InstanceKey
-from workflow_operator.history.events import MAX_NESTING
+from workflow_operator.history.values import MAX_NESTING
 from workflow_operator.reconcile.ports import JsonObject
 from workflow_operator.resources.run import FINAL_PHASES, Phase, WorkflowRun
 

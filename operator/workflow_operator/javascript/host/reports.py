@@ -9,7 +9,7 @@ import signal
 from typing import Any, NamedTuple, NoReturn
 
 from workflow_operator.history import errors
-from workflow_operator.history.events import MAX_NESTING, nesting
+from workflow_operator.history.values import MAX_NESTING, nesting
 from workflow_operator.javascript.host.messages import Exit, HostCall, Job, LogLine, Returned
 from workflow_operator.javascript.worker.wire import PRELUDE_NAME, SCRIPT_NAME
 
@@ -59,7 +59,8 @@ def parse(body: bytes, job: Job) -> HostCall | LogLine | Returned | errors.Scrip
     Raises NotSerializable where the value in it is nested too deeply, and Malformed.
     """
     # Looked at first: what the parser takes depends on the recursion limit of the process.
-    if nesting(body) > MAX_NESTING + _ENVELOPE_LEVELS:
+    most = MAX_NESTING + _ENVELOPE_LEVELS
+    if nesting(body, most) > most:
         raise errors.NotSerializable(
             f"a value is nested too deeply: expected at most {MAX_NESTING} levels of arrays and objects"
         )

@@ -1,0 +1,172 @@
+"""A JSON value that is carried and not looked into: raw bytes, checked once where they come in.
+
+A script decides how large its values are, and what reads them serves every other script too: parsed, a value takes up
+to 26 times its bytes in memory. So input, memory, output and results stay as they came, from the sandbox to the object.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import msgspec
+
+from workflow_operator.history.errors import InvalidInput, NotSerializable, PayloadTooLarge
+
+# The JSON parsers of the readers give up near 200 levels; a status or a page that embeds a value adds some.
+MAX_NESTING = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Json:
+    """A JSON value as its text in UTF-8. ``Json(data)`` checks nothing: for what a trusted store holds.
+
+    ``len()`` is the number of bytes, which is how values are counted everywhere. Two are equal if their texts are.
+    """
+
+    NULL: ClassVar[Json]
+
+    data: bytes
+
+    @classmethod
+    def of(cls, value: Any) -> Json:
+        """The compact JSON of plain Python data; what :meth:`checked` mends is mended.
+
+        Raises:
+            NotSerializable: it has none (NaN, a cycle, another type), or is nested deeper than MAX_NESTING levels.
+        """
+        try:
+            text = _COMPACT.encode(value)
+        except (ValueError, TypeError) as error:
+            raise NotSerializable(f"a value has no JSON form that can be stored: {error}") from error
+        except RecursionError:
+            raise _too_deep("a value") from None
+        try:
+            data = text.encode()
+        except UnicodeEncodeError:
+            data = well_formed(text).encode()
+        _check_depth_and_numbers(data, "a value")
+        return cls(data)
+
+    @classmethod
+    def checked(cls, data: bytes | memoryview, what: str, max_bytes: int | None = None) -> Json:
+        """Text that an untrusted side sent as JSON, checked in linear time. It is told as ``what`` in errors.
+
+        A lone half of a surrogate pair, which has no UTF-8 form, becomes U+FFFD.
+
+        Raises:
+            PayloadTooLarge: more than ``max_bytes`` bytes; looked at before anything else.
+            NotSerializable: not JSON in UTF-8, nested deeper than MAX_NESTING levels, or a number that no reader holds.
+        """
+        if max_bytes is not None and len(data) > max_bytes:
+            raise PayloadTooLarge(f"{what} has {len(data)} bytes as JSON; expected at most {max_bytes}")
+        data = bytes(data)
+        try:
+            str(data, "utf-8")
+        except UnicodeDecodeError as error:
+            raise NotSerializable(f"{what} is not JSON in UTF-8: {error}") from error
+        data = _without_lone_surrogates(data)
+        try:
+            _SYNTAX.decode(data)
+        except ValueError as error:
+            raise NotSerializable(f"{what} is not JSON: {error}") from error
+        except RecursionError:
+            raise _too_deep(what) from None
+        _check_depth_and_numbers(data, what)
+        return cls(data)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def load(self) -> Any:
+        """The value, parsed: only for what is small, or looked into.
+
+        Raises:
+            InvalidInput: no value that a reader could follow; only if it was not checked.
+        """
+        if nesting(self.data) > MAX_NESTING:
+            raise InvalidInput(f"a stored value is nested deeper than {MAX_NESTING} levels")
+        try:
+            return json.loads(self.data)
+        except (ValueError, RecursionError) as error:
+            raise InvalidInput(f"a stored value is not JSON: {error}") from error
+
+    def text(self, most_characters: int) -> str:
+        """The text for people, cut and marked where it is longer."""
+        # A character has at most four bytes.
+        shown = self.data[: 4 * most_characters + 4].decode(errors="replace")
+        return shown if len(shown) <= most_characters else shown[: most_characters - 1] + "…"
+
+
+Json.NULL = Json(b"null")
+
+_COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_SYNTAX = msgspec.json.Decoder(msgspec.Raw)
+
+
+def well_formed(text: str) -> str:
+    """Halves that lie side by side become one character again, a lone one becomes U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def nesting(data: bytes, most: int = MAX_NESTING) -> int:
+    """How many levels of arrays and objects this JSON has; ``most`` + 1 for more than ``most``, and for no JSON."""
+    if (opened := data.count(b"[") + data.count(b"{")) <= 1:
+        return opened
+    brackets = _outside_strings(data).translate(_ONE_KIND, _NO_BRACKETS)
+    # Each pass takes away what holds nothing, in C: a pass for each level.
+    for level in range(most + 1):
+        outer = brackets.replace(b"[]", b"")
+        if len(outer) == len(brackets):
+            # What is left was never closed.
+            return most + 1 if outer else level
+        brackets = outer
+    return most + 1
+
+
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
+
+
+def _outside_strings(data: bytes) -> bytes:
+    if b"\\" in data:
+        data = data.replace(rb"\\", b"").replace(rb"\"", b"")
+    return b" ".join(data.split(b'"')[::2])
+
+
+def _check_depth_and_numbers(data: bytes, what: str) -> None:
+    if nesting(data) > MAX_NESTING:
+        raise _too_deep(what)
+    if _MAYBE_TOO_LARGE.search(data):
+        for number in _NUMBER.findall(_outside_strings(data)):
+            if float(number) in _INFINITE:
+                raise NotSerializable(f"{what} holds a number larger than 1.8e308, which JSON readers cannot hold")
+
+
+def _too_deep(what: str) -> NotSerializable:
+    return NotSerializable(
+        f"{what} is nested deeper than {MAX_NESTING} levels of arrays and objects, which no history holds; "
+        "pass a flatter one"
+    )
+
+
+# A quick look first: a number needs such a part to be too large, and few texts have one.
+_MAYBE_TOO_LARGE = re.compile(rb"[eE]\+?[0-9]{3}|(?<![0-9])[0-9]{300}")
+_NUMBER = re.compile(rb"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_INFINITE = (float("inf"),)
+
+
+def _without_lone_surrogates(data: bytes) -> bytes:
+    if not _ESCAPED_HALF.search(data):
+        return data
+    # 0xFE and 0xFF are no UTF-8: they stand for what is no escape of a lone half, so that every step is done in C.
+    data = data.replace(rb"\\", b"\xff")
+    data = _ESCAPED_PAIR.sub(b"\xfe\\1\xfe\\2", data)
+    data = _ESCAPED_HALF.sub("\N{REPLACEMENT CHARACTER}".encode(), data)
+    return data.replace(b"\xfe", rb"\u").replace(b"\xff", rb"\\")
+
+
+_ESCAPED_HALF = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_ESCAPED_PAIR = re.compile(rb"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
