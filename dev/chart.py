@@ -43,6 +43,8 @@ def values_yaml() -> str:
 
 def _yaml_lines(value: BaseModel, indent: str) -> Iterator[str]:
     for name, meaning, child in _fields(value):
+        if child is None:
+            continue
         if not indent:
             yield ""
         for line in textwrap.wrap(meaning, _WIDTH - len(indent)):

@@ -3,11 +3,29 @@
 `settings` comes from the program's own settings, so that the chart cannot forget one.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
-from pydantic.alias_generators import to_camel
+from pydantic import Field, create_model
 
+from dev.chart_pods import (
+    Capabilities,
+    ContainerSecurityContext,
+    Duration,
+    FreeForm,
+    Labels,
+    Name,
+    Namespace,
+    OwnLabels,
+    Pods,
+    PodSecurityContext,
+    Probe,
+    Profile,
+    Resources,
+    Role,
+    Seconds,
+    Strict,
+    Tag,
+)
 from workflow_operator.app.settings import Settings
 
 SET_BY_TEMPLATES = frozenset(
@@ -17,46 +35,25 @@ SET_BY_TEMPLATES = frozenset(
 NOT_OFFERED = frozenset({"health_port", "health_host", "identity"})
 """Settings that nobody needs to change in a pod."""
 
-Name = Annotated[str, Field(pattern=r"^$|^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
-Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
-Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei)?$")] | int | float
-ResourceName = Annotated[str, Field(pattern=r"^(cpu|memory|ephemeral-storage|hugepages-.+|.+/.+)$")]
-Duration = Annotated[str, Field(pattern=r"^([0-9]+(ms|s|m|h))+$")]
-Seconds = Annotated[int, Field(ge=1)]
-Labels = dict[str, str]
-SELECTOR_LABELS = tuple(f"app.kubernetes.io/{name}" for name in ("name", "instance", "component"))
-"""What Deployments, Services and NetworkPolicies find pods by."""
-# An override would have a pod lost by its Deployment, or found by another's. (Helm tells a wrong place of
-# `propertyNames`.)
-OwnLabels = Annotated[Labels, Field(json_schema_extra={"properties": dict.fromkeys(SELECTOR_LABELS, False)})]
-FreeForm = dict[str, Any]
-
-
-class Strict(BaseModel):
-    """Refuses what it does not know."""
-
-    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, validate_by_name=True)
-
 
 class Image(Strict):
     registry: str = Field("", description="Registry, with its port if it has one; empty: the node's default.")
     repository: str = Field("", min_length=1, description="Name of the image in the registry.")
-    tag: str = Field("", description="Tag.", pattern=r"^$|^[\w][\w.-]{0,127}$")
+    tag: Tag = Field("", description="Tag.")
     digest: str = Field("", pattern=r"^$|^sha256:[0-9a-f]{64}$", description="Digest, `sha256:...`; wins over the tag.")
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field("IfNotPresent", description="When to pull it.")
 
 
 class OperatorImage(Image):
     repository: str = Field("workflow-operator", min_length=1, description="Name of the image in the registry.")
-    tag: str = Field("", description="Tag; empty: the chart's appVersion.", pattern=r"^$|^[\w][\w.-]{0,127}$")
+    tag: Tag = Field("", description="Tag, as text; empty: the chart's appVersion.")
 
 
 class NatsImage(Image):
     repository: str = Field("nats", min_length=1, description="Name of the image in the registry.")
-    tag: str = Field(
+    tag: Tag = Field(
         "2.15.1-scratch",
-        description="Tag; NATS 2.14 or newer, the program at `/nats-server`, as in the variant `scratch`.",
-        pattern=r"^[\w][\w.-]{0,127}$",
+        description="Tag, as text; NATS 2.14 or newer, the program at `/nats-server`, as in the variant `scratch`.",
     )
 
 
@@ -66,7 +63,16 @@ class PullSecret(Strict):
 
 class Crds(Strict):
     enabled: bool = Field(True, description="Install and upgrade the CRDs. Off: somebody else does.")
-    keep: bool = Field(True, description="Leave the CRDs, and with them all WorkflowRuns, when the chart is removed.")
+    keep: bool = Field(
+        True,
+        description="Leave the CRDs, and with them all WorkflowRuns of the cluster, when the chart is removed. Off "
+        "needs acknowledgeDeletion.",
+    )
+    acknowledge_deletion: Literal["", "workflowruns.workflow-operator.dev"] = Field(
+        "",
+        description="`workflowruns.workflow-operator.dev`, with keep off: you know that helm uninstall deletes this "
+        "CRD, and with it all WorkflowRuns of all namespaces.",
+    )
 
 
 class Rbac(Strict):
@@ -84,81 +90,6 @@ class ServiceAccount(Strict):
     )
     name: Name = Field("", description="Name of the operator's ServiceAccount; empty: that of its Deployment.")
     annotations: Labels = Field({}, description="Annotations of the operator's ServiceAccount.")
-
-
-class Resources(Strict):
-    requests: dict[ResourceName, Quantity] = Field({}, description="What the scheduler reserves.")
-    limits: dict[ResourceName, Quantity] = Field({}, description="What a container may use at most.")
-
-
-class Toleration(Strict):
-    key: str | None = None
-    operator: Literal["Exists", "Equal", "Lt", "Gt"] | None = None
-    value: str | None = None
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    toleration_seconds: int | None = None
-
-
-class SpreadConstraint(Strict):
-    max_skew: int = Field(ge=1)
-    topology_key: str
-    when_unsatisfiable: Literal["DoNotSchedule", "ScheduleAnyway"]
-    min_domains: int | None = None
-    node_affinity_policy: Literal["Honor", "Ignore"] | None = None
-    node_taints_policy: Literal["Honor", "Ignore"] | None = None
-    match_label_keys: list[str] | None = None
-    label_selector: FreeForm | None = None
-
-
-class Affinity(Strict):
-    node_affinity: FreeForm | None = None
-    pod_affinity: FreeForm | None = None
-    pod_anti_affinity: FreeForm | None = None
-
-
-class EnvironmentVariable(Strict):
-    name: str
-    value: str | None = None
-    value_from: FreeForm | None = None
-
-
-class Pdb(Strict):
-    enabled: bool = Field(True, description="Create a PodDisruptionBudget; there is none for a single replica.")
-    max_unavailable: Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=r"^[1-9][0-9]?%$|^100%$")] = Field(
-        1, description="Pods that may be evicted at once: a number, or a share such as `50%`."
-    )
-
-
-_SPREAD = [
-    SpreadConstraint(max_skew=1, topology_key=key, when_unsatisfiable="ScheduleAnyway")
-    for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
-]
-
-
-class Pods(Strict):
-    """What pods of every kind have in common."""
-
-    resources: Resources = Field(Resources(), description="Resources of a container.")
-    node_selector: Labels = Field({}, description="Labels that a node must have.")
-    tolerations: list[Toleration] = Field([], description="Taints that the pods tolerate.")
-    affinity: Affinity = Field(Affinity(), description="Affinity of the pods.")
-    topology_spread_constraints: list[SpreadConstraint] = Field(
-        _SPREAD, description="How pods spread; without a labelSelector, one for these pods is added."
-    )
-    priority_class_name: Name = Field("", description="PriorityClass of the pods.")
-    pod_annotations: Labels = Field({}, description="Annotations of the pods.")
-    pod_labels: OwnLabels = Field({}, description="Labels of the pods, besides the chart's own.")
-    pdb: Pdb = Field(Pdb(), description="The PodDisruptionBudget.")
-
-
-class Role(Pods):
-    """A role of the program as a Deployment."""
-
-    replicas: int = Field(2, ge=0, description="Number of pods.")
-    extra_env: list[EnvironmentVariable] = Field([], description="Environment variables, as in a container.")
-    termination_grace_period_seconds: Seconds = Field(
-        30, description="Seconds that a pod has to end; above settings.shutdownSeconds."
-    )
 
 
 class Autoscaling(Strict):
@@ -234,6 +165,16 @@ class BundledTls(SecretName):
 
 class BundledNats(Pods):
     replicas: Literal[1, 3] = Field(1, description="Servers, and copies of each stream: 1 or 3.")
+    startup_probe: Probe = Field(
+        Probe(period_seconds=2, timeout_seconds=5, failure_threshold=450),
+        description="Numbers of the startup probe: a server reads its streams first, for 15 minutes at most.",
+    )
+    readiness_probe: Probe = Field(
+        Probe(period_seconds=5, timeout_seconds=5), description="Numbers of the readiness probe."
+    )
+    liveness_probe: Probe = Field(
+        Probe(period_seconds=30, timeout_seconds=5), description="Numbers of the liveness probe."
+    )
     image: NatsImage = Field(NatsImage(), description="The image of the NATS server.")
     storage: Storage = Field(Storage(), description="Where the histories are.")
     sync_always: bool = Field(
@@ -347,6 +288,24 @@ class Values(Strict):
     common_annotations: Labels = Field({}, description="Annotations of all objects.")
     image: OperatorImage = Field(OperatorImage(), description="The image of operator, projector and executor.")
     image_pull_secrets: list[PullSecret] = Field([], description="Secrets to pull all images with.")
+    pod_security_context: PodSecurityContext = Field(
+        PodSecurityContext(
+            run_as_non_root=True,
+            run_as_user=65532,
+            run_as_group=65532,
+            fs_group=65532,
+            fs_group_change_policy="OnRootMismatch",
+            seccomp_profile=Profile(type="RuntimeDefault"),
+        ),
+        description="Security context of all pods. `null` leaves a field to the cluster, as OpenShift demands it of "
+        "the three numbers.",
+    )
+    container_security_context: ContainerSecurityContext = Field(
+        ContainerSecurityContext(
+            allow_privilege_escalation=False, read_only_root_filesystem=True, capabilities=Capabilities(drop=["ALL"])
+        ),
+        description="Security context of all containers.",
+    )
     watch_namespaces: list[Namespace] = Field(
         [],
         json_schema_extra={"uniqueItems": True},

@@ -6,6 +6,8 @@ NAMESPACE = "workflows"
 RELEASE = "wo"
 
 EXTERNAL = {"url": "nats://nats.example.com:4222"}
+# Its SCC restricted-v2 gives each namespace numbers of its own.
+OPENSHIFT = {"runAsUser": None, "runAsGroup": None, "fsGroup": None}
 
 SCENARIOS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -90,10 +92,38 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "projector": {"pdb": {"enabled": False}, "resources": {"requests": {"cpu": 1}, "limits": {"memory": "1Gi"}}},
         "nats": {"bundled": {"priorityClassName": "system-cluster-critical", "nodeSelector": {"disk": "ssd"}}},
     },
+    "openshift": {
+        "podSecurityContext": OPENSHIFT,
+        "nats": {"bundled": {"replicas": 3, "tls": {"existingSecret": "tls"}}},
+    },
+    "pods": {
+        "operator": {
+            "runtimeClassName": "gvisor",
+            "dnsPolicy": "ClusterFirst",
+            "dnsConfig": {"options": [{"name": "ndots", "value": "2"}]},
+            "extraVolumes": [{"name": "ca", "configMap": {"name": "ca"}}],
+            "extraVolumeMounts": [{"name": "ca", "mountPath": "/etc/ssl/certs", "readOnly": True}],
+            "podSecurityContext": {"supplementalGroups": [1000], "fsGroup": None},
+            "containerSecurityContext": {"runAsUser": 1000},
+            "strategy": {"rollingUpdate": {"maxSurge": "25%"}},
+            "livenessProbe": {"timeoutSeconds": 10, "initialDelaySeconds": 5},
+        },
+        "projector": {"strategy": {"type": "Recreate"}},
+        "nats": {
+            "bundled": {
+                "podSecurityContext": {"fsGroup": 1000},
+                "runtimeClassName": "gvisor",
+                "extraEnv": [{"name": "GOMEMLIMIT", "value": "900MiB"}],
+                "extraVolumes": [{"name": "more", "emptyDir": {}}],
+                "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
+                "startupProbe": {"failureThreshold": 900},
+            }
+        },
+    },
     "no-rights": {
         "rbac": {"create": False},
         "serviceAccount": {"create": False, "name": "mine"},
-        "crds": {"keep": False},
+        "crds": {"keep": False, "acknowledgeDeletion": "workflowruns.workflow-operator.dev"},
     },
     "no-aggregation": {
         "rbac": {"aggregate": False},

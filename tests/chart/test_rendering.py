@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from dev.chart import CHART, CRD
-from dev.chart_values import SELECTOR_LABELS, Values
+from dev.chart_pods import SELECTOR_LABELS
+from dev.chart_values import Values
 from tests.chart.conftest import Render
 from tests.chart.golden import FOLDER, golden
 from tests.chart.rendering import (
@@ -54,7 +55,7 @@ def test_every_pod_is_hardened_and_resourced(scenario: list[Object]) -> None:
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
         assert container["resources"]["limits"]["memory"]
         assert container["resources"]["requests"]["cpu"]
-        assert spec["securityContext"]["runAsUser"] == 65532
+        assert spec["securityContext"]["runAsNonRoot"] is True
 
 
 def test_only_the_operator_and_the_test_get_a_token(scenario: list[Object]) -> None:
@@ -134,7 +135,7 @@ def test_there_are_logins_for_the_roles_and_for_nobody_else_unasked(render: Rend
 @pytest.mark.parametrize("name", [name for name in SCENARIOS if name != "extra-logins"])
 def test_a_secret_that_was_enough_for_the_previous_version_still_is(name: str, helm: Path, rendered: Rendered) -> None:
     """Otherwise pods wait for a key that nobody has put there (CreateContainerConfigError) after an upgrade."""
-    before = helm_template(helm, SCENARIOS[name], chart=PREVIOUS_CHART)
+    before = helm_template(helm, SCENARIOS[name], "--skip-schema-validation", chart=PREVIOUS_CHART)
     assert secret_keys(rendered[name]) <= secret_keys(before)
 
 
@@ -322,7 +323,9 @@ def test_the_notes_name_the_next_step_and_what_is_at_risk(helm: Path) -> None:
     assert re.findall("WARNING: [^.]*", default) == ["WARNING: There is one NATS server"]
     assert "WARNING" not in notes("--set", "nats.bundled.replicas=3")
     risky = notes(
-        "--set", "nats.url=nats://nats:4222,operator.replicas=1,crds.keep=false,watchNamespaces={team-a,team-b}"
+        "--set",
+        "nats.url=nats://nats:4222,operator.replicas=1,watchNamespaces={team-a,team-b},"
+        "crds.keep=false,crds.acknowledgeDeletion=workflowruns.workflow-operator.dev",
     )
     assert "kubectl apply -n team-a" in risky
     for words in ("nats.streamReplicas is 1", "operator.replicas is 1", "crds.keep is false"):

@@ -70,6 +70,7 @@ annotations:
 
 {{- /* An image's whole name: a dict of image and the default of its tag. */ -}}
 {{- define "workflow-operator.image" -}}
+{{- /* No part is empty and none ends with a slash: see validate.yaml. */ -}}
 {{- $name := list .image.registry .image.repository | compact | join "/" -}}
 {{- if .image.digest -}}
 {{- printf "%s@%s" $name .image.digest -}}
@@ -78,22 +79,38 @@ annotations:
 {{- end -}}
 {{- end -}}
 
-{{- /* Pod Security: restricted, for a pod and for a container. */ -}}
-{{- define "workflow-operator.podSecurityContext" -}}
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
-fsGroupChangePolicy: OnRootMismatch
-seccompProfile:
-  type: RuntimeDefault
+{{- /* The context of a pod or container: what is for all, and over it what is for these; null is left out. A dict of root,
+values and key, podSecurityContext or containerSecurityContext. */ -}}
+{{- define "workflow-operator.securityContext" -}}
+{{- $merged := dict -}}
+{{- range list (get .root.Values .key) (get .values .key) -}}
+  {{- range $name, $value := . | default dict -}}
+    {{- $_ := set $merged $name $value -}}
+  {{- end -}}
+{{- end -}}
+{{- range $name, $value := $merged -}}
+  {{- if kindIs "invalid" $value -}}
+    {{- $_ := unset $merged $name -}}
+  {{- end -}}
+{{- end -}}
+{{- if $merged -}}
+securityContext:
+  {{- toYaml $merged | nindent 2 }}
+{{- end -}}
 {{- end -}}
 
-{{- define "workflow-operator.securityContext" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities:
-  drop: [ALL]
+{{- define "workflow-operator.podSecurityContext" -}}
+{{- include "workflow-operator.securityContext" (dict "root" .root "values" .values "key" "podSecurityContext") -}}
+{{- end -}}
+
+{{- define "workflow-operator.containerSecurityContext" -}}
+{{- include "workflow-operator.securityContext" (dict "root" .root "values" .values "key" "containerSecurityContext") -}}
+{{- end -}}
+
+{{- /* Mode of a Secret's files: for the pod's group, or where it has none that is known here, for whoever it runs as. */ -}}
+{{- define "workflow-operator.secretMode" -}}
+{{- $context := include "workflow-operator.podSecurityContext" . | fromYaml -}}
+{{- ternary "0440" "0444" (hasKey (get $context "securityContext" | default dict) "fsGroup") -}}
 {{- end -}}
 
 {{- /* Where pods run: a dict of root, component and values. */ -}}
@@ -104,6 +121,16 @@ imagePullSecrets:
 {{- end }}
 {{- with .values.priorityClassName }}
 priorityClassName: {{ . }}
+{{- end }}
+{{- with .values.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- with .values.dnsPolicy }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with .values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .values.nodeSelector }}
 nodeSelector:
@@ -134,4 +161,12 @@ topologySpreadConstraints:
 {{- else -}}
 {{- first $watched -}}
 {{- end -}}
+{{- end -}}
+
+{{- /* A quantity of memory in bytes: text or a number. */ -}}
+{{- define "workflow-operator.bytes" -}}
+{{- $text := toString . -}}
+{{- $factors := dict "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- $unit := regexFind "[a-zA-Z]*$" $text -}}
+{{- mulf (float64 (trimSuffix $unit $text)) (get $factors $unit | default 1) | int64 -}}
 {{- end -}}

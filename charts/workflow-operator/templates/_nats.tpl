@@ -80,15 +80,16 @@ client: false
 {{- end }}
 {{- end -}}
 
-{{- /* A role gets its own key, and no other's: a dict of root and component. */ -}}
+{{- /* A role gets its own key, and no other's: a dict of root, component and values. */ -}}
 {{- define "workflow-operator.natsVolumes" -}}
+{{- $mode := include "workflow-operator.secretMode" . -}}
 {{- $login := include "workflow-operator.natsLogin" .root | fromYaml -}}
 {{- if ne $login.method "none" }}
 {{- $file := get (dict "password" "password" "credentials" "creds" "nkey" "nk") $login.method }}
 - name: nats-login
   secret:
     secretName: {{ $login.secret }}
-    defaultMode: 0440
+    defaultMode: {{ $mode }}
     items:
       - key: {{ .component }}.{{ $file }}
         path: {{ $file }}
@@ -97,7 +98,7 @@ client: false
 - name: nats-tls
   secret:
     secretName: {{ .secret }}
-    defaultMode: 0440
+    defaultMode: {{ $mode }}
     items:
       {{- range ternary (list "ca.crt" "tls.crt" "tls.key") (list "ca.crt") .client }}
       - key: {{ . }}

@@ -14,10 +14,7 @@ spec:
   revisionHistoryLimit: 3
   # Old and new replicas may work side by side: every write is a compare-and-set.
   strategy:
-    type: RollingUpdate
-    rollingUpdate:
-      maxUnavailable: 0
-      maxSurge: 1
+    {{- toYaml (eq .values.strategy.type "Recreate" | ternary (pick .values.strategy "type") .values.strategy) | nindent 4 }}
   selector:
     matchLabels:
       {{- include "workflow-operator.selectorLabels" . | nindent 6 }}
@@ -36,8 +33,9 @@ spec:
       # The variables of a Service named workflow-operator-nats would look like settings.
       enableServiceLinks: false
       terminationGracePeriodSeconds: {{ .values.terminationGracePeriodSeconds }}
-      securityContext:
-        {{- include "workflow-operator.podSecurityContext" . | nindent 8 }}
+      {{- with include "workflow-operator.podSecurityContext" . }}
+      {{- . | nindent 6 }}
+      {{- end }}
       {{- include "workflow-operator.scheduling" . | trim | nindent 6 }}
       containers:
         - name: {{ .component }}
@@ -54,33 +52,30 @@ spec:
           ports:
             - name: http
               containerPort: 8080
-          # The start may take as long as compiling modules does on a busy node.
           startupProbe:
             httpGet: {path: /healthz, port: http}
-            periodSeconds: 2
-            timeoutSeconds: 2
-            failureThreshold: 60
+            {{- toYaml .values.startupProbe | nindent 12 }}
           readinessProbe:
             httpGet: {path: /readyz, port: http}
-            periodSeconds: 5
-            timeoutSeconds: 5
-          # Patient: a restart mends a hanging event loop, and nothing else.
+            {{- toYaml .values.readinessProbe | nindent 12 }}
           livenessProbe:
             httpGet: {path: /healthz, port: http}
-            periodSeconds: 10
-            timeoutSeconds: 5
-            failureThreshold: 6
+            {{- toYaml .values.livenessProbe | nindent 12 }}
           {{- with .values.resources }}
           resources:
             {{- toYaml . | nindent 12 }}
           {{- end }}
-          securityContext:
-            {{- include "workflow-operator.securityContext" . | nindent 12 }}
+          {{- with include "workflow-operator.containerSecurityContext" . }}
+          {{- . | nindent 10 }}
+          {{- end }}
           volumeMounts:
             - name: tmp
               mountPath: /tmp
             {{- with include "workflow-operator.natsMounts" .root }}
             {{- . | trim | nindent 12 }}
+            {{- end }}
+            {{- with .values.extraVolumeMounts }}
+            {{- toYaml . | nindent 12 }}
             {{- end }}
       volumes:
         - name: tmp
@@ -88,6 +83,9 @@ spec:
             sizeLimit: 64Mi
         {{- with include "workflow-operator.natsVolumes" . }}
         {{- . | trim | nindent 8 }}
+        {{- end }}
+        {{- with .values.extraVolumes }}
+        {{- toYaml . | nindent 8 }}
         {{- end }}
 {{- end -}}
 
