@@ -50,6 +50,18 @@ async def test_a_watch_that_fails_is_raised_and_not_waited_for(monkeypatch: pyte
         await asyncio.wait_for(watch_runs(Sink(), ready=threading.Event()), 10)
 
 
+async def test_the_user_needs_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenShift runs pods as a number of its own, which the image's /etc/passwd does not know."""
+
+    async def look(**given: Any) -> None:
+        assert given["identity"]
+        raise LookupError("looked")
+
+    monkeypatch.setattr(kopf, "operator", look)
+    with pytest.raises(LookupError, match="looked"):
+        await asyncio.wait_for(watch_runs(Sink(), ready=threading.Event()), 10)
+
+
 async def test_a_watch_that_ends_by_itself_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     async def end(**_: Any) -> None:
         return

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Collection, Coroutine, MutableMapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import kopf
 
@@ -58,6 +58,8 @@ async def watch_runs(sink: ObjectSink, *, ready: threading.Event, namespaces: Co
             await kopf.operator(
                 registry=_registry(see),
                 settings=_settings(),
+                # kopf would ask for the name of the user, and one that the cluster has numbered has none.
+                identity=cast(Any, "workflow-operator"),
                 clusterwide=not namespaces,
                 namespaces=namespaces,
                 ready_flag=ready,
