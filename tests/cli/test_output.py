@@ -28,7 +28,7 @@ LINE_ONLY = ErrorInfo(name="E", message="m", line=2)
     [
         (event(KEY, EventType.STARTED), ""),
         (event(KEY, EventType.STARTED, input=None), "input null"),
-        (event(KEY, EventType.TRANSITION, call=CALL, function="pay", memory={"ü": 1}), 'pay({"ü": 1})'),
+        (event(KEY, EventType.TRANSITION, call=CALL, function="pay", memory={"ü": 1}), 'pay({"ü":1})'),
         (event(KEY, EventType.OUTPUT, output="x" * 200), '"' + "x" * 78 + "…"),
         (event(KEY, EventType.FAILED, error=ERROR), "E: m"),
         (event(KEY, EventType.FAILED, error=PLACED), "E: m (line 2, column 3)"),
@@ -49,10 +49,8 @@ def test_every_type_of_event_has_a_line() -> None:
 def test_a_history_is_a_table() -> None:
     executor = ExecutorRef(id="replica", epoch=2)
     events = [
-        event(KEY).model_copy(update={"sequence": 1}),
-        event(KEY, EventType.TRANSITION, call=CALL, function="f", memory=1, executor=executor).model_copy(
-            update={"sequence": 12}
-        ),
+        event(KEY).replace(sequence=1),
+        event(KEY, EventType.TRANSITION, call=CALL, function="f", memory=1, executor=executor).replace(sequence=12),
     ]
     head, first, second = events_table(events).splitlines()
     assert head.split() == ["SEQ", "TIME", "EVENT", "CALL", "DETAIL", "EXECUTOR"]

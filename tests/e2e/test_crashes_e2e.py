@@ -21,6 +21,7 @@ from tests.e2e.world import (
     key_of,
     transitions,
 )
+from tests.fakes.events import plain
 from workflow_operator.history import EventType, InstanceKey
 
 pytestmark = pytest.mark.e2e
@@ -142,7 +143,9 @@ def finished(world: World, keys: list[InstanceKey]) -> dict[InstanceKey, History
     histories = world.histories(keys)
     for history in histories.values():
         assert_sound(history)
-        assert [event.memory for event in history if event.type is EventType.TRANSITION] == list(range(1, STEPS + 1))
+        assert [plain(event.memory) for event in history if event.type is EventType.TRANSITION] == list(
+            range(1, STEPS + 1)
+        )
     return histories
 
 
@@ -160,7 +163,7 @@ def assert_taken_over(world: World, histories: dict[InstanceKey, History], left:
 def assert_lines(lines: list[str], history: History) -> None:
     """Every line is there, and repeated is at most the one behind the last event before an executor went."""
     last = [handover.last for handover in handovers(history)]
-    unsure = {f"line {event.memory}" for event in last if event.type is EventType.TRANSITION}
+    unsure = {f"line {plain(event.memory)}" for event in last if event.type is EventType.TRANSITION}
     counts = Counter(lines)
     assert set(counts) == {f"line {number}" for number in range(1, STEPS + 1)}
     repeated = {line for line, count in counts.items() if count > 1}

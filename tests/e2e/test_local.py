@@ -21,6 +21,7 @@ import yaml
 from dev.stack import blocking
 from tests.e2e.scripts import QUICK, STEPS, TICKING, sleeper
 from tests.e2e.world import assert_sound, connected, drivers, handovers, histories, transitions, until
+from tests.fakes.events import plain
 from tests.fixtures.workflowruns import manifest
 from workflow_operator.app import roles
 from workflow_operator.app.settings import Settings
@@ -104,12 +105,12 @@ def test_a_killed_executor_is_replaced(replicas: tuple[str, list[Replica]]) -> N
 
     history = histories(url, [key])[key]
     assert_sound(history)
-    assert (history[-1].type, history[-1].output) == (EventType.SUCCEEDED, "done")
-    assert [event.memory for event in history if event.type is EventType.TRANSITION] == list(range(1, STEPS + 1))
+    assert (history[-1].type, plain(history[-1].output)) == (EventType.SUCCEEDED, "done")
+    assert [plain(event.memory) for event in history if event.type is EventType.TRANSITION] == list(range(1, STEPS + 1))
     (handover,) = handovers(history)
     assert (handover.leaving, handover.first.type) == (victim.name, EventType.CLAIMED)
     assert handover.seconds < TAKEOVER_SECONDS
-    unsure = {f"line {handover.last.memory}"} if handover.last.type is EventType.TRANSITION else set()
+    unsure = {f"line {plain(handover.last.memory)}"} if handover.last.type is EventType.TRANSITION else set()
     lines = Counter(line for each in both for line in each.lines())
     assert set(lines) == {f"line {number}" for number in range(1, STEPS + 1)}
     assert {line for line, count in lines.items() if count > 1} <= unsure

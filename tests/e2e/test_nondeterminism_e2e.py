@@ -25,13 +25,13 @@ function main(order) {
 function ship(order) {}
 """
 ORDER = {"order": 7}
-SHIPPED = 'transition({"function": "ship", "payload": {"order": 7}})'
+SHIPPED = 'transition({"function":"ship","payload":{"order":7}})'
 
 TABLE: list[tuple[str, tuple[str, dict[str, Any]], str]] = [
     (
         "another-function",
         ("transition", {"function": "charge", "payload": ORDER}),
-        'transition({"function": "charge", "payload": {"order": 7}})',
+        'transition({"function":"charge","payload":{"order":7}})',
     ),
     ("another-call", ("sleep", {"seconds": 5}), "sleep "),
 ]

@@ -6,11 +6,11 @@ from uuid import UUID
 
 import pytest
 
-from tests.fakes.events import KEY
+from tests.fakes.events import KEY, plain
 from tests.fakes.sandbox import ScriptBody
 from tests.fakes.world import Wire, World, check
 from workflow_operator.engine import WorkflowRunner
-from workflow_operator.history import EventType, Origin
+from workflow_operator.history import EventType, InstanceKey, Json, Origin
 from workflow_operator.history.errors import InvalidInput, Unavailable
 
 T = EventType
@@ -33,7 +33,7 @@ async def test_execute_records_all_that_it_was_given_and_queues() -> None:
     ((key, _),) = world.queue.entries.items()
     assert key.instance_id == drawn
     (event,) = await world.bus.query_history(key)
-    assert (event.script, event.entrypoint, event.input) == ("source", "main", {"a": 1})
+    assert (event.script, event.entrypoint, plain(event.input)) == ("source", "main", {"a": 1})
     assert (event.metadata, event.origin) == ({"user": "42"}, ORIGIN)
 
 
@@ -50,7 +50,7 @@ async def test_a_falsy_input_is_an_input(falsy: Any) -> None:
     await world.start(args=falsy)
     (event,) = await world.history()
     assert event.has("input")
-    assert event.input == falsy
+    assert plain(event.input) == falsy
 
 
 async def test_execute_is_idempotent_for_the_same_instance() -> None:
@@ -170,3 +170,23 @@ async def test_instances_without_an_id_get_one_each() -> None:
     drawn = {await world.runner.execute("team-a", "source") for _ in range(3)}
     assert len(drawn) == 3
     assert all(isinstance(one, UUID) for one in drawn)
+
+
+@pytest.mark.parametrize(
+    ("given", "stored_bytes"),
+    [([{"a": 1, "b": 2}] * 15_500, 217_001), ("漢" * 50_000, 150_002), (Json.of("\U0001f600" * 60_000), 240_002)],
+    ids=["compact", "Chinese", "emoji"],
+)
+async def test_an_input_is_as_large_as_its_compact_utf_8(given: Any, stored_bytes: int) -> None:
+    world = World(script)
+    drawn = await world.runner.execute("team-a", "source", args=given)
+    (event,) = await world.bus.query_history(InstanceKey("team-a", drawn))
+    assert event.input is not None
+    assert len(event.input) == stored_bytes
+
+
+async def test_a_null_input_is_told_from_none() -> None:
+    world = World(script)
+    drawn = await world.runner.execute("team-a", "source", args=Json.NULL)
+    (event,) = await world.bus.query_history(InstanceKey("team-a", drawn))
+    assert event.input == Json.NULL

@@ -13,6 +13,7 @@ from workflow_operator.history import (
     ExecutorRef,
     InstanceEvent,
     InstanceKey,
+    Json,
     digest,
 )
 
@@ -28,6 +29,7 @@ def event(
     kind: EventType, *, sequence: int = 0, previous: int = 0, key: InstanceKey = KEY, **fields: Any
 ) -> InstanceEvent:
     fields.setdefault("time", at(sequence))
+    fields = carried(fields)
     return InstanceEvent(
         version=FORMAT_VERSION,
         event_id=UUID(int=sequence + 1),
@@ -38,6 +40,18 @@ def event(
         previous=previous,
         **fields,
     )
+
+
+def carried(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields, with values as they are carried."""
+    values = {name: value for name, value in fields.items() if name in InstanceEvent.VALUES}
+    made = {name: value if isinstance(value, Json) else Json.of(value) for name, value in values.items()}
+    return fields | made
+
+
+def plain(value: Json | None) -> Any:
+    """The value that is carried; None where there is none, too."""
+    return None if value is None else value.load()
 
 
 def history(

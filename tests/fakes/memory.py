@@ -44,13 +44,13 @@ class MemoryDataBus:
         history = self._events.setdefault(event.key, [])
         for sequence, previous, stored in history:
             if previous == expected and decode_event(stored).event_id == event.event_id:
-                return event.model_copy(update={"sequence": sequence, "previous": expected, "size": len(data)})
+                return event.replace(sequence=sequence, previous=expected, size=len(data))
         last = history[-1][0] if history else 0
         if last != expected:
             raise Conflict(f"instance {event.key}: expected sequence {expected} to be the last, found {last}")
         self._last_event += 1
         history.append((self._last_event, expected, data))
-        return event.model_copy(update={"sequence": self._last_event, "previous": expected, "size": len(data)})
+        return event.replace(sequence=self._last_event, previous=expected, size=len(data))
 
     async def query_history(self, key: InstanceKey, *, after: int = 0, slim: bool = False) -> list[InstanceEvent]:
         events = [

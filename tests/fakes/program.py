@@ -13,7 +13,7 @@ from functools import partial
 from random import Random
 from typing import Any, Literal, TypeAlias
 
-from tests.fakes.events import KEY, event
+from tests.fakes.events import KEY, event, plain
 from workflow_operator.history import CallRecord, EventType, InstanceEvent
 from workflow_operator.replay import Delivery, Mode, New, Recorded, Replay, Start
 
@@ -117,7 +117,7 @@ class Model:
                 case Delivery(index, delivered):
                     self.run.delivered.append(delivered.sequence)
                     self._pass(delivered)
-                    self._promises[index].resolve(delivered.result)
+                    self._promises[index].resolve(plain(delivered.result))
                 case None:
                     picked = self._pick(sorted(self._flying), None)
                     assert picked, "the program waits, and nothing is in flight"
@@ -200,7 +200,7 @@ class Model:
             self._answer(index, f"result of {index}")
         answer = [past for past in self.run.events if past.call is not None and past.call.index == index][-1]
         self._pass(answer)
-        return answer.result
+        return plain(answer.result)
 
     def _answer(self, index: str, value: Any) -> None:
         """Complete a call that the script itself waits or works for; others may come first."""

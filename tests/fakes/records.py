@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from tests.fakes.events import carried
 from workflow_operator.history import EventType, InstanceEvent, InstanceKey, InstanceStatus, fold
 
 MOMENT = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -23,10 +24,9 @@ def event(key: InstanceKey, type: EventType = EventType.STARTED, **fields: Any) 
         namespace=key.namespace,
         type=type,
         time=MOMENT,
-        **fields,
+        **carried(fields),
     )
 
 
 def status(key: InstanceKey, history_sequence: int = 1, **fields: Any) -> InstanceStatus:
-    started = event(key).model_copy(update={"sequence": history_sequence})
-    return fold(None, started).model_copy(update=fields)
+    return fold(None, event(key).replace(sequence=history_sequence)).replace(**carried(fields))

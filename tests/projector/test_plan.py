@@ -63,8 +63,8 @@ def test_what_is_too_large_for_a_message_goes_without_all_that_a_user_can_make_l
     large = {"script": "x", "input": 1, "memory": 2, "metadata": {"label": "x" * 63}}
     whole = status_of(new_key(), output=3, **large)
     small = without_values(whole)
-    assert small == whole.model_copy(update=dict.fromkeys(large) | {"metadata": {}})
+    assert small == whole.replace(**dict.fromkeys(large) | {"metadata": {}})
 
 
 def _behind(previous: int) -> Any:
-    return history(T.TRANSITION, first=previous + 1)[0].model_copy(update={"previous": previous})
+    return history(T.TRANSITION, first=previous + 1)[0].replace(previous=previous)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.fakes.cluster import MemoryCluster
 from tests.fakes.records import status as instance_status
-from workflow_operator.history import ErrorInfo, ExecutorRef, InstanceKey, InstanceStatus, StatusValue
+from workflow_operator.history import ErrorInfo, ExecutorRef, InstanceKey, InstanceStatus, Json, StatusValue
 from workflow_operator.reconcile.desired import MAX_VALUE_BYTES, Problem, bounded, desired_status
 from workflow_operator.resources.run import RunStatus, WorkflowRun, to_wire
 
@@ -80,7 +80,7 @@ def test_an_error_shows_its_place() -> None:
     desired = desired_status(run(), instance(status=StatusValue.FAILED, ended_at=NOW, error=error), None, NOW)
     assert desired.conditions[0].message == "TypeError: x is not a function (line 3, column 5)"
     assert desired.error is not None
-    assert desired.error.model_dump() == error.model_dump()
+    assert desired.error.model_dump() == error.to_dict()
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,23 @@ def test_large_values_are_replaced_by_where_to_read_them() -> None:
 
 def test_values_up_to_the_bound_stay() -> None:
     value = "x" * (MAX_VALUE_BYTES - 2)
-    assert bounded(value, "x") == value
+    assert bounded(Json.of(value), "x") == Json.of(value)
+
+
+@pytest.mark.parametrize("text", ["日本" * 1080, "漢" * 4095, "\U0001f600" * 3071], ids=["6.5 KB", "most", "emoji"])
+def test_a_value_is_as_large_as_its_utf_8(text: str) -> None:
+    found = instance(status=StatusValue.COMPLETE, ended_at=NOW, output=text, memory=text + "x" * MAX_VALUE_BYTES)
+    desired = desired_status(run(), found, None, NOW)
+    assert desired.output == text
+    assert desired.memory["bytes"] == len(text.encode()) + MAX_VALUE_BYTES + 2
+
+
+@pytest.mark.parametrize("stored", [b"[" * 5000, b'"\xff"', b"9" * 5000], ids=lambda data: repr(data[:4]))
+def test_a_value_that_nobody_can_read_costs_the_run_nothing_else(stored: bytes) -> None:
+    found = instance(status=StatusValue.COMPLETE, ended_at=NOW, output=Json(stored), memory=7)
+    desired = desired_status(run(), found, None, NOW)
+    assert (desired.phase, desired.memory) == ("Complete", 7)
+    assert "unreadable" in desired.output
 
 
 def test_the_largest_status_stays_below_32_kib() -> None:

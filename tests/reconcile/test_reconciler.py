@@ -301,7 +301,7 @@ class TestOrphans:
             return await cancel(key, reason)
 
         monkeypatch.setattr(world.runner, "cancel", fail_for_one)
-        sweeper.observe(self.pending().model_copy(update={"instance_id": OTHER}))
+        sweeper.observe(self.pending().replace(instance_id=OTHER))
         sweeper.observe(self.pending())
         await sweeper.sweep()
         assert world.runner.cancelled == [INSTANCE]

@@ -105,7 +105,7 @@ def test_identities_are_those_of_the_instance_and_of_its_calls() -> None:
     # Frozen: another release must not give a span another identity.
     assert f"{a.span_id:016x}" == "8b0e1427e65e25e7"
     assert spans(events) == [root, a]
-    other = [each.model_copy(update={"instance_id": UUID(int=5)}) for each in events]
+    other = [each.replace(instance_id=UUID(int=5)) for each in events]
     assert not {span.span_id for span in spans(other)} & {root.span_id, a.span_id}
 
 

@@ -30,7 +30,7 @@ from workflow_operator.cli import output
 from workflow_operator.cli.manifest import load
 from workflow_operator.cluster import WorkflowRunClient, load_configuration
 from workflow_operator.engine import SystemClock
-from workflow_operator.history import InstanceEvent, InstanceKey, InstanceStatus, StatusValue
+from workflow_operator.history import InstanceEvent, InstanceKey, InstanceStatus, Json, StatusValue
 from workflow_operator.history.errors import InvalidInput, NotFound, WorkflowError
 from workflow_operator.javascript.host import LogLine
 
@@ -77,7 +77,7 @@ def run_command(file: Path, input_json: str | None, entrypoint: str | None, form
     if form == "json":
         click.echo(output.as_json(status.to_dict()))
     elif status.status is StatusValue.COMPLETE:
-        click.echo(output.as_json(status.output))
+        click.echo(output.as_json((status.output or Json.NULL).load()))
     sys.exit(0 if status.status is StatusValue.COMPLETE else 1)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from workflow_operator.history import EventType, InstanceEvent, InstanceStatus
+from workflow_operator.history import EventType, InstanceEvent, InstanceStatus, Json
 
 _SHOWN_CHARACTERS = 80
 
@@ -40,7 +40,7 @@ def event_line(event: InstanceEvent) -> str:
 def detail(event: InstanceEvent) -> str:
     """The telling part of an event."""
     show: dict[EventType, Callable[[], str]] = {
-        EventType.STARTED: lambda: f"input {_short(event.input)}" if event.has("input") else "",
+        EventType.STARTED: lambda: f"input {_short(event.input)}" if event.input else "",
         EventType.TRANSITION: lambda: f"{event.function}({_short(event.memory)})",
         EventType.TIMER_STARTED: lambda: f"fires at {_clock(event.fire_at)}",
         EventType.WAITING: lambda: f"parked until {_clock(event.wake_at)}",
@@ -74,6 +74,5 @@ def _clock(time: datetime | None) -> str:
     return "" if time is None else f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03}Z"
 
 
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+def _short(value: Json | None) -> str:
+    return (value or Json.NULL).text(_SHOWN_CHARACTERS)

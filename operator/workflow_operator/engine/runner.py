@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,7 +12,7 @@ from pydantic import JsonValue
 
 from workflow_operator.engine.limits import EngineLimits
 from workflow_operator.engine.write import EventWriter
-from workflow_operator.history import DataBus, EventType, InstanceKey, Origin, WorkQueue, storable
+from workflow_operator.history import DataBus, EventType, InstanceKey, Json, Origin, WorkQueue
 from workflow_operator.history.errors import Conflict, InvalidInput, NotSerializable, Unavailable
 from workflow_operator.replay import cancel_request
 
@@ -41,7 +40,7 @@ class WorkflowRunner:
         namespace: str,
         script: str,
         fn: str | None = None,
-        args: JsonValue = None,
+        args: Json | JsonValue = None,
         labels: Mapping[str, str] | None = None,
         *,
         instance_id: UUID | None = None,
@@ -53,7 +52,7 @@ class WorkflowRunner:
             namespace: logical grouping of workflows; a DNS label.
             script: JavaScript source, at most 65,536 characters.
             fn: the entry function; None looks one up in the script.
-            args: the entry's argument, any JSON; None is no argument.
+            args: the entry's argument, any JSON; None is no argument, ``Json.NULL`` is null.
             labels: metadata for classification, carried in every status.
             instance_id: the identity of the instance; None draws one.
             origin: the object that it is started for.
@@ -123,12 +122,11 @@ def _checked_script(key: InstanceKey, script: str) -> str:
     return script
 
 
-def _checked_input(key: InstanceKey, args: JsonValue, limit: int) -> JsonValue:
+def _checked_input(key: InstanceKey, args: Json | JsonValue, limit: int) -> Json:
     try:
-        args = storable(args)
-        size = len(json.dumps(args, allow_nan=False).encode())
-    except (NotSerializable, ValueError, TypeError) as error:
-        raise InvalidInput(f"instance {key}: the input has no JSON form that can be stored: {error}") from error
-    if size > limit:
-        raise InvalidInput(f"instance {key}: the input has {size} bytes as JSON; expected at most {limit}")
-    return args
+        value = args if isinstance(args, Json) else Json.of(args)
+    except NotSerializable as error:
+        raise InvalidInput(f"instance {key}: the input cannot be stored: {error}") from error
+    if len(value) > limit:
+        raise InvalidInput(f"instance {key}: the input has {len(value)} bytes as JSON; expected at most {limit}")
+    return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from workflow_operator.engine.clock import Clock
 from workflow_operator.engine.limits import EngineLimits
 from workflow_operator.engine.measures import count_call, counted_limits
 from workflow_operator.engine.tail import Tail
-from workflow_operator.history import CallRecord, EventType, InstanceEvent
+from workflow_operator.history import CallRecord, EventType, InstanceEvent, Json
 from workflow_operator.history.errors import (
     CpuLimit,
     EngineCrash,
@@ -52,7 +51,7 @@ LogSink: TypeAlias = Callable[[InstanceEvent, LogLine], None]
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    output: JsonValue
+    output: Json | JsonValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +140,7 @@ class Script:
         return Job(
             script=started.script or "",
             entrypoint=started.entrypoint,
-            input_json=json.dumps(started.input) if started.has("input") else None,
+            input_json=None if started.input is None else started.input.data.decode(),
             instance_id=str(started.instance_id),
             seed=started.instance_id.int % 2**53,
             time_ms=_milliseconds(started.time),

@@ -39,7 +39,7 @@ class Sweeper:
             self._pending.pop(status.key, None)
         else:
             # Values are of no use here, and can be large.
-            slim = status.model_copy(update={"script": None, "input": None, "memory": None, "output": None})
+            slim = status.replace(script=None, input=None, memory=None, output=None)
             self._pending[status.key] = (self._clock.now(), slim)
 
     async def run(self) -> None:

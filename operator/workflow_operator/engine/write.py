@@ -6,13 +6,17 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from pydantic import JsonValue
-
 from workflow_operator.engine.clock import Clock
-from workflow_operator.history import FORMAT_VERSION, EventType, InstanceEvent, InstanceKey, storable
-
-# The fields that hold any JSON.
-_VALUES = frozenset(name for name, field in InstanceEvent.model_fields.items() if field.annotation == JsonValue)
+from workflow_operator.history import (
+    FORMAT_VERSION,
+    CallRecord,
+    EventType,
+    InstanceEvent,
+    InstanceKey,
+    Json,
+    well_formed,
+)
+from workflow_operator.history.arguments import version_of
 
 
 class EventWriter:
@@ -28,24 +32,29 @@ class EventWriter:
         self.new_id = new_id
 
     def event(self, key: InstanceKey, kind: EventType, **fields: Any) -> InstanceEvent:
-        """An event with these fields. It holds the given values themselves: nobody may change them later.
+        """An event with these fields. A value is carried as it is if it is Json, and otherwise made JSON.
 
         Raises:
             NotSerializable: a value cannot be stored.
         """
-        values = {name: storable(value) for name, value in fields.items() if name in _VALUES}
-        event = InstanceEvent(
-            version=FORMAT_VERSION,
+        call: CallRecord | None = fields.get("call")
+        return InstanceEvent(
+            version=FORMAT_VERSION if call is None else version_of(call.digest),
             event_id=self.new_id(),
             instance_id=key.instance_id,
             namespace=key.namespace,
             type=kind,
             time=self.clock.now(),
-            **{
-                name: storable(value) if isinstance(value, str | list | dict) else value
-                for name, value in fields.items()
-                if name not in _VALUES
-            },
+            **{name: _storable(name, value) for name, value in fields.items()},
         )
-        # What is storable is valid: to have it validated once more takes longer than to encode it.
-        return event.model_copy(update=values)
+
+
+def _storable(name: str, value: Any) -> Any:
+    if name in InstanceEvent.VALUES:
+        return value if isinstance(value, Json) else Json.of(value)
+    match value:
+        case str():
+            return well_formed(value)
+        case dict():
+            return {well_formed(key): well_formed(text) for key, text in value.items()}
+    return value

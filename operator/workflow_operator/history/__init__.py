@@ -3,6 +3,7 @@
 Pure: nothing here does I/O, reads a clock or draws a random number.
 """
 
+from workflow_operator.history.arguments import arguments_json, digest, matches
 from workflow_operator.history.events import (
     TERMINAL_TYPES,
     CallRecord,
@@ -12,9 +13,7 @@ from workflow_operator.history.events import (
     InstanceEvent,
     Origin,
     decode_event,
-    digest,
     encode_event,
-    storable,
 )
 from workflow_operator.history.format import FORMAT_VERSION
 from workflow_operator.history.ports import DataBus, Delivery, QueueDepth, WorkQueue
@@ -40,12 +39,13 @@ __all__ = [
     "QueueDepth",
     "StatusValue",
     "WorkQueue",
+    "arguments_json",
     "decode_event",
     "decode_status",
     "digest",
     "encode_event",
     "encode_status",
     "fold",
-    "storable",
+    "matches",
     "well_formed",
 ]

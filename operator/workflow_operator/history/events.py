@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import ClassVar, Literal
 from uuid import UUID
 
-from pydantic import Field, JsonValue, ValidationError
+import msgspec
+from msgspec.structs import force_setattr
 
-from workflow_operator.history.errors import InvalidInput, NotSerializable, UnknownFormat
-from workflow_operator.history.format import FORMAT_VERSION, Instant, Record
+from workflow_operator.history.errors import InvalidInput
+from workflow_operator.history.format import BYTES_DIGEST_VERSION, Carried, Number, Record, decode
 from workflow_operator.history.subjects import InstanceKey
-from workflow_operator.history.values import MAX_NESTING, nesting, well_formed
+from workflow_operator.history.values import Json
 
 
 class EventType(StrEnum):
@@ -34,15 +34,16 @@ class EventType(StrEnum):
 
 
 SLIM_BYTES = 4096
-LEFT_OUT = "…"
+LEFT_OUT = Json.of("…")
 
 TERMINAL_TYPES = frozenset({EventType.SUCCEEDED, EventType.FAILED, EventType.CANCELLED})
 
 
-class CallRecord(Record):
+class CallRecord(Record, frozen=True, kw_only=True):
     """Which host call an event belongs to.
 
-    ``index`` is ``parent.number`` (see :mod:`workflow_operator.replay.index`), ``digest`` that of the arguments.
+    ``index`` is ``parent.number`` (see :mod:`workflow_operator.replay.index`), ``digest`` that of the arguments
+    (see :mod:`workflow_operator.history.arguments`).
     """
 
     index: str
@@ -50,20 +51,20 @@ class CallRecord(Record):
     digest: str
 
 
-class ExecutorRef(Record):
+class ExecutorRef(Record, frozen=True, kw_only=True):
     """Who wrote an event: the executor's identity, and how many claims the history held then."""
 
     id: str
-    epoch: int
+    epoch: Number
 
 
-class ErrorInfo(Record):
+class ErrorInfo(Record, frozen=True, kw_only=True):
     """What went wrong, as a user reads it; ``line`` and ``column`` count from 1 in the user's script."""
 
     name: str
     message: str
-    line: int | None = None
-    column: int | None = None
+    line: Number | None = None
+    column: Number | None = None
 
     def text(self) -> str:
         """Name, message and as much of the place as is known: ``TypeError: x is not defined (line 3, column 5)``."""
@@ -71,49 +72,52 @@ class ErrorInfo(Record):
         return f"{self.name}: {self.message}" + (f" ({place})" if place else "")
 
 
-class Origin(Record):
+class Origin(Record, frozen=True, kw_only=True):
     """The object that the instance was started for: the cluster's identity and the run's name and generation."""
 
     cluster: str
     name: str
-    generation: int = 1
+    generation: Number = 1
 
 
-class InstanceEvent(Record):
+class InstanceEvent(Record, frozen=True, kw_only=True):
     """One event of the history. ``sequence``, ``previous`` and ``size`` are the transport's, not part of the payload.
 
     ``sequence`` is the position in the history stream; ``previous`` that of the event before it of the same
     instance (0 for ``started``), so that a reader sees a gap; ``size`` the bytes of the payload.
     """
 
-    version: Literal[1]
+    VALUES: ClassVar = ("input", "memory", "output", "result")
+    TIMES: ClassVar = ("time", "fire_at", "wake_at")
+
+    version: Literal[1, 2]
     event_id: UUID
     instance_id: UUID
     namespace: str
     type: EventType
-    time: Instant
+    time: datetime
 
     metadata: dict[str, str] = {}
     script: str | None = None
     entrypoint: str | None = None
-    input: JsonValue = None
-    memory: JsonValue = None
-    output: JsonValue = None
+    input: Carried = None
+    memory: Carried = None
+    output: Carried = None
     error: ErrorInfo | None = None
     origin: Origin | None = None
 
     call: CallRecord | None = None
     function: str | None = None
-    result: JsonValue = None
-    attempt: int = 1
-    fire_at: Instant | None = None
-    wake_at: Instant | None = None
+    result: Carried = None
+    attempt: Number = 1
+    fire_at: datetime | None = None
+    wake_at: datetime | None = None
     reason: str | None = None
     executor: ExecutorRef | None = None
 
-    sequence: int = Field(default=0, exclude=True)
-    previous: int = Field(default=0, exclude=True)
-    size: int = Field(default=0, exclude=True)
+    sequence: int = 0
+    previous: int = 0
+    size: int = 0
 
     @property
     def key(self) -> InstanceKey:
@@ -126,104 +130,40 @@ class InstanceEvent(Record):
     def slim(self) -> InstanceEvent:
         """The event as a replay needs it: without the payload of a transition, where that is large.
 
-        A value in memory can take twenty times its JSON, and a history holds one for each step.
+        A history holds one for each step, and whether the script passes the same again is known by its digest.
         """
         if self.type is not EventType.TRANSITION or self.size <= SLIM_BYTES:
             return self
-        return self.model_copy(update={"memory": LEFT_OUT})
+        return self.replace(memory=LEFT_OUT)
 
 
 def encode_event(event: InstanceEvent) -> bytes:
     return event.to_json()
 
 
-def decode_event(data: bytes, *, sequence: int = 0, previous: int = 0, key: InstanceKey | None = None) -> InstanceEvent:
-    """Read an event; ``key`` is the instance in whose history it stands.
+_DECODER = msgspec.json.Decoder(InstanceEvent)
+_TYPES = frozenset(map(str, EventType))
+
+
+def decode_event(
+    data: bytes, *, sequence: int = 0, previous: int = 0, key: InstanceKey | None = None, slim: bool = False
+) -> InstanceEvent:
+    """Read an event; ``key`` is the instance in whose history it stands, ``slim`` reads it as a replay needs it.
 
     Raises:
         UnknownFormat: a newer version, or a type that this release does not know. The reader must not guess:
             it leaves the message to a newer replica.
         InvalidInput: not an event at all, or one of another instance.
     """
-    try:
-        event = InstanceEvent.model_validate_json(data)
+    event = decode(_DECODER, data, f"history sequence {sequence}: event", BYTES_DIGEST_VERSION, _TYPES)
+    if key is None:
         _ = event.key
-    except ValidationError as error:
-        refuse_newer(data, "event", {str(value) for value in EventType})
-        raise InvalidInput(f"history sequence {sequence}: not an InstanceEvent: {error}") from error
-    if key is not None and event.key != key:
+    elif event.namespace != key.namespace or event.instance_id != key.instance_id:
         raise InvalidInput(
-            f"history sequence {sequence}: an event of instance {event.key} in the history of instance {key}"
+            f"history sequence {sequence}: an event of instance {event.namespace[:80]}/{event.instance_id} in the "
+            f"history of instance {key}"
         )
-    return event.model_copy(update={"sequence": sequence, "previous": previous, "size": len(data)})
-
-
-def refuse_newer(data: bytes, what: str, types: set[str] | None = None) -> None:
-    """Tell a record that a newer release wrote from one that is broken.
-
-    Raises:
-        UnknownFormat, InvalidInput: as :func:`decode_event`.
-    """
-    try:
-        head = json.loads(data)
-        version, kind = int(head["version"]), head.get("type")
-        known = types is None or kind in types
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise InvalidInput(
-            f"not a readable {what}: expected a JSON object with a version, got {data[:80]!r}"
-        ) from error
-    if version != FORMAT_VERSION or not known:
-        raise UnknownFormat(
-            f"{what} of instance {head.get('instanceID')}: format version {version}, type {kind}; this release "
-            f"reads version {FORMAT_VERSION}. Upgrade every replica to the release that wrote it."
-        )
-
-
-def storable(value: JsonValue) -> JsonValue:
-    """The value as a history can hold it: half of a surrogate pair has no UTF-8 form and becomes U+FFFD.
-
-    Where nothing has to be mended it is the given value itself, not a copy: nobody may change that later.
-
-    Raises:
-        NotSerializable: nested deeper than readers can follow, so that once stored, it could never be read again;
-            or not JSON at all.
-    """
-    if isinstance(value, list | dict) and _storable_as_it_is(value):
-        return value
-    return _mended(value, MAX_NESTING)
-
-
-def _storable_as_it_is(value: JsonValue) -> bool:
-    # A script decides how large a value is, and every other one waits meanwhile: no step in Python for each item.
-    try:
-        data = json.dumps(value, ensure_ascii=False, check_circular=False).encode()
-    except (ValueError, TypeError, RecursionError):
-        return False
-    return nesting(data) <= MAX_NESTING
-
-
-def _mended(value: JsonValue, levels: int) -> JsonValue:
-    match value:
-        case str():
-            return well_formed(value)
-        case list() | dict() if levels == 0:
-            raise NotSerializable(
-                f"a value is nested deeper than {MAX_NESTING} levels of arrays and objects, which no history holds; "
-                "pass a flatter one"
-            )
-        case list():
-            return [_mended(item, levels - 1) for item in value]
-        case dict():
-            return {well_formed(name): _mended(item, levels - 1) for name, item in value.items()}
-        case None | bool() | int() | float():
-            return value
-        case _:
-            raise NotSerializable(
-                f"a value holds a {type(value).__name__}, which JSON has no form for; pass plain JSON"
-            )
-
-
-def digest(arguments: JsonValue) -> str:
-    """SHA-256 of the canonical JSON of a call's arguments, first 128 bits as hex."""
-    canonical = json.dumps(arguments, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+    force_setattr(event, "sequence", sequence)
+    force_setattr(event, "previous", previous)
+    force_setattr(event, "size", len(data))
+    return event.slim() if slim else event

@@ -2,18 +2,142 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer
+import msgspec
+from msgspec.structs import FieldInfo, fields, force_setattr, replace
 
-FORMAT_VERSION = 1
+from workflow_operator.history.errors import InvalidInput, UnknownFormat
+from workflow_operator.history.values import Json
+
+FORMAT_VERSION: Final = 1
+# Of events whose call was digested by its bytes: an older release would take it for another call, and fail the run.
+BYTES_DIGEST_VERSION: Final = 2
+
+# Known from where a record stands, and no part of what is stored.
+_TRANSPORT = frozenset({"sequence", "previous", "size"})
+_NO_NAME = "~"
+
+Number: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+"""What every reader of JSON holds exactly."""
+
+if TYPE_CHECKING:
+    Carried: TypeAlias = Json | None
+    """A value that is carried: None where there is none, ``Json.NULL`` where it is null."""
+else:
+    # What the decoder steps over and leaves as bytes.
+    Carried = msgspec.Raw
 
 
-def camel(name: str) -> str:
+def stored_name(name: str) -> str:
     """``instance_id`` -> ``instanceID``: camelCase, with ID in capitals as Kubernetes writes it."""
+    if name in _TRANSPORT:
+        return _NO_NAME + name
     head, *rest = name.split("_")
     return head + "".join("ID" if part == "id" else part.capitalize() for part in rest)
+
+
+def rfc3339(value: datetime) -> str:
+    """UTC with microseconds and ``Z``: one spelling for one instant, and sortable as text."""
+    return value.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
+def always(default: Any) -> Any:
+    """A field that is written even where it has its default, as version 1 always did."""
+    return msgspec.field(default_factory=lambda: default)
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename=stored_name):
+    """Base of all that is stored. A field with its default is absent in the JSON, unless it is one of :func:`always`.
+
+    Fields of a newer release within the same format version are ignored.
+    """
+
+    # Fields that hold a value, and fields that hold an instant.
+    VALUES: ClassVar[Sequence[str]] = ()
+    TIMES: ClassVar[Sequence[str]] = ()
+
+    def has(self, field: str) -> bool:
+        """Whether there is a value in the field: tells ``input: null`` from no input."""
+        return getattr(self, field) is not None
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with these fields."""
+        return replace(self, **changes)
+
+    def to_json(self) -> bytes:
+        return _ENCODER.encode(
+            {
+                stored: rfc3339(value) if isinstance(value, datetime) else value
+                for field, stored, default in _layout(type(self))
+                if (value := getattr(self, field)) != default
+            }
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON for people, parsed."""
+        stored: dict[str, Any] = json.loads(self.to_json())
+        return stored
+
+
+def _as_it_is(value: object) -> msgspec.Raw:
+    if isinstance(value, Json):
+        return msgspec.Raw(value.data)
+    raise TypeError(f"{type(value).__name__} has no place in a record")
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_as_it_is)
+
+
+@cache
+def _layout(kind: type[Record]) -> Sequence[tuple[str, str, object]]:
+    return [(each.name, each.encode_name, _omitted(each)) for each in fields(kind) if each.name not in _TRANSPORT]
+
+
+def _omitted(field: FieldInfo) -> object:
+    """The value with which a field is left out."""
+    if field.default_factory is dict:
+        return {}
+    # Nothing equals what marks a field without a default.
+    return field.default
+
+
+R = TypeVar("R", bound=Record)
+
+
+def decode(
+    decoder: msgspec.json.Decoder[R], data: bytes, what: str, newest: int, types: frozenset[str] | None = None
+) -> R:
+    """Read a record, whoever wrote it. Values stay bytes, times are in UTC.
+
+    Args:
+        what: names it in errors.
+        newest: the newest format version of such records that this release reads.
+        types: the values of ``type`` that this release knows, where a record has one.
+
+    Raises:
+        UnknownFormat: a newer version, or a type that this release does not know.
+        InvalidInput: anything else that is no such record, whatever is wrong with it.
+    """
+    try:
+        # The decoder does not look into the values that it steps over.
+        str(data, "utf-8")
+        record = decoder.decode(data)
+        for name in record.VALUES:
+            if (raw := getattr(record, name)) is not None:
+                # A copy: what it points to is the whole message.
+                force_setattr(record, name, Json(bytes(raw)))
+        for name in record.TIMES:
+            if (time := getattr(record, name)) is not None and time.tzinfo is not UTC:
+                force_setattr(record, name, _utc(time))
+    except Exception as error:  # Whatever it is: what anybody can store must not end a reader.
+        _refuse_newer(data, what, newest, types)
+        raise InvalidInput(f"{what}: cannot be read: {error}") from error
+    return record
 
 
 def _utc(value: datetime) -> datetime:
@@ -22,28 +146,16 @@ def _utc(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
-def rfc3339(value: datetime) -> str:
-    """UTC with microseconds and ``Z``: one spelling for one instant, and sortable as text."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-Instant = Annotated[datetime, AfterValidator(_utc), PlainSerializer(rfc3339, return_type=str)]
-
-
-class Record(BaseModel):
-    """Base of all that is stored. A field that was never set is absent in the JSON; one set to None is null.
-
-    Fields of a newer release within the same format version are ignored.
-    """
-
-    model_config = ConfigDict(alias_generator=camel, populate_by_name=True, frozen=True, extra="ignore")
-
-    def has(self, field: str) -> bool:
-        """Whether the field was set: tells ``input: null`` from no input."""
-        return field in self.model_fields_set
-
-    def to_json(self) -> bytes:
-        return self.model_dump_json(by_alias=True, exclude_unset=True).encode()
-
-    def to_dict(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+def _refuse_newer(data: bytes, what: str, newest: int, types: frozenset[str] | None) -> None:
+    """Tell a record that a newer release wrote from one that is broken."""
+    try:
+        head = json.loads(data)
+        version, kind, instance = int(head["version"]), head.get("type"), head.get("instanceID")
+        known = types is None or kind in types
+    except Exception as error:
+        raise InvalidInput(f"{what}: expected a JSON object with a version, got {bytes(data[:80])!r}") from error
+    if not FORMAT_VERSION <= version <= newest or not known:
+        raise UnknownFormat(
+            f"{what}: of instance {str(instance)[:80]}: format version {version}, type {str(kind)[:80]}; this release "
+            f"reads versions up to {newest}. Upgrade every replica to the release that wrote it."
+        )

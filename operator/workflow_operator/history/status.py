@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import Field, JsonValue, ValidationError
+import msgspec
+from msgspec.structs import force_setattr
 
 from workflow_operator.history.errors import InvalidInput
 from workflow_operator.history.events import (
@@ -15,9 +17,8 @@ from workflow_operator.history.events import (
     ExecutorRef,
     InstanceEvent,
     Origin,
-    refuse_newer,
 )
-from workflow_operator.history.format import Instant, Record
+from workflow_operator.history.format import FORMAT_VERSION, Carried, Number, Record, always, decode
 from workflow_operator.history.subjects import InstanceKey
 
 
@@ -28,13 +29,17 @@ class StatusValue(StrEnum):
     CANCELLED = "cancelled"
 
 
-class InstanceStatus(Record):
+class InstanceStatus(Record, frozen=True, kw_only=True):
     """The state of an instance after the event with ``history_sequence``.
 
     ``steps`` counts the transitions and the completed host calls. ``executor`` is who wrote last, None until an
-    executor wrote anything. ``wake_at`` is set while the instance is parked for a time. ``sequence`` is the
-    position in the status stream: the transport's, not part of the payload.
+    executor wrote anything. ``wake_at`` is set while the instance is parked for a time. ``history_bytes`` is the size
+    of its events, None where a release that did not count them folded the first of them. ``sequence`` is the position
+    in the status stream: the transport's, not part of the payload.
     """
+
+    VALUES: ClassVar = ("input", "memory", "output")
+    TIMES: ClassVar = ("created_at", "ended_at", "wake_at")
 
     version: Literal[1]
     instance_id: UUID
@@ -42,22 +47,23 @@ class InstanceStatus(Record):
     metadata: dict[str, str] = {}
     script: str | None = None
     entrypoint: str | None = None
-    input: JsonValue = None
-    memory: JsonValue = None
-    output: JsonValue = None
+    input: Carried = None
+    memory: Carried = None
+    output: Carried = None
     error: ErrorInfo | None = None
     status: StatusValue
-    created_at: Instant
-    ended_at: Instant | None = None
+    created_at: datetime
+    ended_at: datetime | None = None
     origin: Origin | None = None
-    steps: int = 0
+    steps: Number = always(0)
     executor: ExecutorRef | None = None
-    parked: bool = False
-    wake_at: Instant | None = None
+    parked: bool = always(False)
+    wake_at: datetime | None = always(None)
     cancel_requested: bool = False
-    history_sequence: int
+    history_sequence: Number
+    history_bytes: Number | None = None
 
-    sequence: int = Field(default=0, exclude=True)
+    sequence: int = 0
 
     @property
     def key(self) -> InstanceKey:
@@ -91,6 +97,7 @@ def fold(status: InstanceStatus | None, event: InstanceEvent) -> InstanceStatus:
         )
     changes: dict[str, Any] = {
         "history_sequence": event.sequence,
+        "history_bytes": None if status.history_bytes is None else status.history_bytes + event.size,
         "parked": event.type is EventType.WAITING,
         "wake_at": event.wake_at,
     }
@@ -107,7 +114,7 @@ def fold(status: InstanceStatus | None, event: InstanceEvent) -> InstanceStatus:
         changes |= {"status": _ENDS[event.type], "ended_at": event.time}
         if event.error is not None:
             changes["error"] = event.error
-    return status.model_copy(update=changes)
+    return status.replace(**changes)
 
 
 def _begin(event: InstanceEvent) -> InstanceStatus:
@@ -116,21 +123,27 @@ def _begin(event: InstanceEvent) -> InstanceStatus:
             f"instance {event.key}: the history begins with {event.type} at sequence {event.sequence}; "
             "expected started. Nothing is folded without it."
         )
-    carried = ("metadata", "script", "entrypoint", "input", "origin")
     return InstanceStatus(
-        version=event.version,
+        version=FORMAT_VERSION,
         instance_id=event.instance_id,
         namespace=event.namespace,
         status=StatusValue.PENDING,
         created_at=event.time,
-        steps=0,
+        metadata=event.metadata,
+        script=event.script,
+        entrypoint=event.entrypoint,
+        input=event.input,
+        origin=event.origin,
         history_sequence=event.sequence,
-        **{field: getattr(event, field) for field in carried if event.has(field)},
+        history_bytes=event.size,
     )
 
 
 def encode_status(status: InstanceStatus) -> bytes:
     return status.to_json()
+
+
+_DECODER = msgspec.json.Decoder(InstanceStatus)
 
 
 def decode_status(data: bytes, *, sequence: int = 0, key: InstanceKey | None = None) -> InstanceStatus:
@@ -140,12 +153,13 @@ def decode_status(data: bytes, *, sequence: int = 0, key: InstanceKey | None = N
         UnknownFormat: written by a newer release.
         InvalidInput: not a status at all, or that of another instance.
     """
-    try:
-        status = InstanceStatus.model_validate_json(data)
+    status = decode(_DECODER, data, f"status sequence {sequence}: status", FORMAT_VERSION)
+    if key is None:
         _ = status.key
-    except ValidationError as error:
-        refuse_newer(data, "status")
-        raise InvalidInput(f"status sequence {sequence}: not an InstanceStatus: {error}") from error
-    if key is not None and status.key != key:
-        raise InvalidInput(f"status sequence {sequence}: the status of instance {status.key} as that of {key}")
-    return status.model_copy(update={"sequence": sequence})
+    elif status.namespace != key.namespace or status.instance_id != key.instance_id:
+        raise InvalidInput(
+            f"status sequence {sequence}: the status of instance {status.namespace[:80]}/{status.instance_id} as "
+            f"that of {key}"
+        )
+    force_setattr(status, "sequence", sequence)
+    return status

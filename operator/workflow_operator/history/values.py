@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import msgspec
@@ -19,7 +18,6 @@ from workflow_operator.history.errors import InvalidInput, NotSerializable, Payl
 MAX_NESTING = 100
 
 
-@dataclass(frozen=True, slots=True)
 class Json:
     """A JSON value as its text in UTF-8. ``Json(data)`` checks nothing: for what a trusted store holds.
 
@@ -28,7 +26,23 @@ class Json:
 
     NULL: ClassVar[Json]
 
+    __slots__ = ("data",)
     data: bytes
+
+    def __init__(self, data: bytes) -> None:
+        object.__setattr__(self, "data", data)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{name} of a Json cannot be set")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Json) and self.data == other.data
+
+    def __hash__(self) -> int:
+        return hash(self.data)
+
+    def __repr__(self) -> str:
+        return f"Json({self.data!r})"
 
     @classmethod
     def of(cls, value: Any) -> Json:

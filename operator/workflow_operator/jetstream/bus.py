@@ -68,7 +68,7 @@ class JetStreamDataBus:
                 sequence = await self._append(event, expected, data, headers)
                 if sequence is not None:
                     metrics.HISTORY_APPENDS.labels("stored").inc()
-                    return event.model_copy(update={"sequence": sequence, "previous": expected, "size": len(data)})
+                    return event.replace(sequence=sequence, previous=expected, size=len(data))
                 refusals += 1
             except Unavailable as error:
                 # The connection has told of its loss already; this tells of an instance that it holds up.

@@ -54,8 +54,7 @@ def plan(status: InstanceStatus | None, events: Sequence[InstanceEvent]) -> Plan
 
 def without_values(status: InstanceStatus) -> InstanceStatus:
     """The status without what its history holds too, for a transport that does not carry all of it at once."""
-    kept = status.model_fields_set - {"script", "input", "memory", "metadata"}
-    return InstanceStatus(**{field: getattr(status, field) for field in kept})
+    return status.replace(script=None, input=None, memory=None, metadata={})
 
 
 def _sequence(event: InstanceEvent) -> int:

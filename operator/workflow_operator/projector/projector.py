@@ -226,7 +226,7 @@ class Projector:
             # Nothing follows it, or it would fill the memory.
             self._cache.pop(key, None)
         else:
-            self._cache[key] = folded.model_copy(update={"sequence": sequence})
+            self._cache[key] = folded.replace(sequence=sequence)
         return True
 
     async def _reload(self, key: InstanceKey) -> None:

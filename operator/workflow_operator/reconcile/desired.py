@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import JsonValue
 
-from workflow_operator.history import InstanceKey, InstanceStatus, StatusValue
+from workflow_operator.history import InstanceKey, InstanceStatus, Json, StatusValue
+from workflow_operator.history.errors import InvalidInput
 from workflow_operator.resources.conditions import set_conditions
 from workflow_operator.resources.run import (
     Condition,
@@ -117,13 +117,8 @@ def hindrances(status: RunStatus) -> tuple[Condition, ...]:
 def slim(instance: InstanceStatus) -> InstanceStatus:
     """What of an instance's status an object's status is made of: thousands of them are kept."""
     where = str(instance.key)
-    return instance.model_copy(
-        update={
-            "script": None,
-            "input": None,
-            "memory": bounded(instance.memory, where),
-            "output": bounded(instance.output, where),
-        }
+    return instance.replace(
+        script=None, input=None, memory=bounded(instance.memory, where), output=bounded(instance.output, where)
     )
 
 
@@ -134,12 +129,21 @@ def phase_of(instance: InstanceStatus) -> Phase:
     return Phase.PENDING if instance.executor is None else Phase.RUNNING
 
 
-def bounded(value: JsonValue, where: str) -> JsonValue:
+def bounded(value: Json | None, where: str) -> Json | None:
     """The value itself, or where it is too large for an object, what it is and where to read it."""
-    size = len(json.dumps(value).encode())
-    if size <= MAX_VALUE_BYTES:
+    if value is None or len(value) <= MAX_VALUE_BYTES:
         return value
-    return {"truncated": True, "bytes": size, "readWith": f"workflow-operator status {where}"}
+    return Json.of({"truncated": True, "bytes": len(value), "readWith": f"workflow-operator status {where}"})
+
+
+def _shown(value: Json | None, where: str) -> JsonValue:
+    small = bounded(value, where)
+    try:
+        loaded: JsonValue = None if small is None else small.load()
+    except InvalidInput as error:
+        # No script wrote it, and the rest of the run is as good as ever.
+        loaded = {"unreadable": str(error)}
+    return loaded
 
 
 def _mirrored(instance: InstanceStatus, shown: RunStatus) -> dict[str, object]:
@@ -150,8 +154,8 @@ def _mirrored(instance: InstanceStatus, shown: RunStatus) -> dict[str, object]:
         "start_time": instance.created_at.replace(microsecond=0),
         "completion_time": instance.ended_at and instance.ended_at.replace(microsecond=0),
         "steps": instance.steps,
-        "memory": bounded(instance.memory, str(instance.key)),
-        "output": bounded(instance.output, str(instance.key)),
+        "memory": _shown(instance.memory, str(instance.key)),
+        "output": _shown(instance.output, str(instance.key)),
         "error": error
         and RunError(name=error.name, message=error.message, line=_place(error.line), column=_place(error.column)),
         # Of a history that was restored from a backup, the object may have shown later events than it holds.

@@ -6,22 +6,22 @@ one returns a promise: completions are delivered one at a time, only when the sc
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from pydantic import JsonValue
-
-from workflow_operator.history import CallRecord, EventType, InstanceEvent, digest
+from workflow_operator.history import CallRecord, EventType, InstanceEvent, Json, arguments_json, digest, matches
+from workflow_operator.history.arguments import Arguments
 from workflow_operator.history.errors import NonDeterminism
 from workflow_operator.replay.index import ROOT, Owners, call_index
 
 COMPLETIONS = frozenset({EventType.TIMER_FIRED, EventType.CALL_COMPLETED})
 # Recorded when made and done with at once: the record is its own answer.
 _MARKERS = frozenset({EventType.TRANSITION, EventType.OUTPUT})
+
+_SHOWN_CHARACTERS = 80
 
 
 class Mode(Enum):
@@ -128,7 +128,7 @@ class Replay:
         if entry is not None and event is entry.answer and entry.call.index not in self._awaited:
             self.time = event.time
 
-    def call(self, name: str, arguments: JsonValue, mode: Mode = Mode.SYNC) -> New | Unanswered | Recorded:
+    def call(self, name: str, arguments: Arguments, mode: Mode = Mode.SYNC) -> New | Unanswered | Recorded:
         """The script makes a host call.
 
         Raises:
@@ -136,10 +136,11 @@ class Replay:
         """
         self._number += 1
         index = call_index(self._parent, self._number)
-        call = CallRecord(index=index, name=name, digest=digest(arguments))
-        entry = self._entries.setdefault(index, _Entry(call))
-        if entry.call != call:
-            raise NonDeterminism(_mismatch(entry, call, arguments))
+        entry = self._entries.get(index)
+        if entry is None:
+            entry = self._entries[index] = _Entry(CallRecord(index=index, name=name, digest=digest(arguments)))
+        elif entry.call.name != name or not matches(entry.call.digest, arguments):
+            raise NonDeterminism(_mismatch(entry, index, name, arguments))
         self._unmade.pop(index, None)
         if entry.opened is not None:
             self._unseen.discard(entry.opened.sequence)
@@ -147,7 +148,7 @@ class Replay:
             self._see(entry)
             if entry.answer is None and self._unmade:
                 # The script was blocked until the answer, so it cannot have made another call before there was one.
-                raise NonDeterminism(_mismatch(next(iter(self._unmade.values())), call, arguments))
+                raise NonDeterminism(_mismatch(next(iter(self._unmade.values())), index, name, arguments))
         else:
             self._awaited.add(index)
             if mode is Mode.FUNCTION and entry.completed is None:
@@ -224,14 +225,12 @@ def _found(entry: _Entry) -> New | Unanswered | Recorded:
     return New(entry.call)
 
 
-def _mismatch(entry: _Entry, asked: CallRecord, arguments: JsonValue) -> str:
-    what = (
-        f"the same call with other arguments, {asked.name}({_short(arguments)})"
-        if entry.call.name == asked.name and entry.call.index == asked.index
-        else f"{asked.name}({_short(arguments)})"
-    )
+def _mismatch(entry: _Entry, index: str, name: str, arguments: Arguments) -> str:
+    what = f"{name}({_short(arguments)})"
+    if entry.call.name == name and entry.call.index == index:
+        what = f"the same call with other arguments, {what}"
     return (
-        f"call {asked.index}: the history holds {_describe(entry)}, but the script now asks for {what}. "
+        f"call {index}: the history holds {_describe(entry)}, but the script now asks for {what}. "
         "A script must make the same calls in the same order each time it runs: it may depend on its input, "
         "on results of calls, on Date and Math.random, and on nothing else."
     )
@@ -246,12 +245,11 @@ def _not_made(entry: _Entry) -> str:
 
 def _describe(entry: _Entry) -> str:
     event = entry.events[0]
-    made = {"function": event.function, "payload": event.memory}
-    detail = made if event.type is EventType.TRANSITION else {"output": event.output}
+    made = {"function": event.function, "payload": event.memory or Json.NULL}
+    detail = made if event.type is EventType.TRANSITION else {"output": event.output or Json.NULL}
     shown = f"({_short(detail)})" if event.type in _MARKERS else ""
-    return f"{entry.call.name}{shown} (sequence {event.sequence}, arguments {entry.call.digest[:8]})"
+    return f"{entry.call.name}{shown} (sequence {event.sequence}, arguments {entry.call.digest.rpartition(':')[2][:8]})"
 
 
-def _short(value: JsonValue, limit: int = 80) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+def _short(arguments: Arguments) -> str:
+    return arguments_json(arguments).text(_SHOWN_CHARACTERS)
