@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from tests.fakes.records import new_key
-from workflow_operator.history import QueueDepth, WorkQueue
+from workflow_operator.history import ExecutorRef, QueueDepth, Release, WorkQueue
 
 SOON = 10.0
 
@@ -109,6 +109,42 @@ class WorkQueueContract:
         assert not await work_queue.enqueue(key)
         (again,) = await work_queue.pull(3, SOON)
         assert (again.key, again.attempt) == (key, 2)
+
+    async def test_a_released_one_is_delivered_at_once_with_the_word_of_who_held_it(
+        self, work_queue: WorkQueue
+    ) -> None:
+        key = new_key()
+        await work_queue.enqueue(key)
+        (held,) = await work_queue.pull(3, SOON)
+        assert held.released is None
+        release = Release(ExecutorRef(id="operator-1", epoch=3), crashed=True)
+        await held.release(release)
+
+        assert not await work_queue.enqueue(key)
+        (again,) = await work_queue.pull(3, SOON)
+        assert (again.key, again.attempt, again.released) == (key, 1, release)
+        # The word stays with it until the next one.
+        await again.retry(0)
+        (more,) = await work_queue.pull(3, SOON)
+        assert (more.attempt, more.released) == (2, release)
+        last = Release(ExecutorRef(id="operator-2", epoch=4))
+        await more.release(last)
+        (end,) = await work_queue.pull(3, SOON)
+        assert (end.attempt, end.released) == (1, last)
+        await end.ack()
+        assert await work_queue.depth() == QueueDepth(waiting=0, held=0, scheduled=0)
+        assert await work_queue.enqueue(key)
+        assert [each.released for each in await work_queue.pull(3, SOON)] == [None]
+
+    async def test_what_was_queued_anew_is_not_released_by_who_held_it_before(self, work_queue: WorkQueue) -> None:
+        key = new_key()
+        await work_queue.enqueue(key)
+        (held,) = await work_queue.pull(3, SOON)
+        await held.ack()
+        await work_queue.enqueue(key)
+        await held.release(Release(ExecutorRef(id="operator-1", epoch=3)))
+
+        assert [each.released for each in await work_queue.pull(3, SOON)] == [None]
 
     async def test_a_timer_queues_it_at_its_time(self, work_queue: WorkQueue, clock: Clock) -> None:
         key = new_key()

@@ -10,6 +10,7 @@ import pytest
 from dev.stack import Process
 from tests.e2e.conftest import running
 from tests.e2e.scripts import QUICK, STEPS, TICKING, sleeper
+from tests.e2e.test_executor_e2e import metrics_of
 from tests.e2e.world import (
     History,
     JsonObject,
@@ -80,6 +81,80 @@ def test_two_operators_share_the_runs_and_none_stalls(world: World) -> None:
     assert len({name for history in histories.values() for name in drivers(history)}) == len(
         running(world.stack.operators)
     )
+
+
+COMPUTING = """
+function main(input) {
+  let sum = 0;
+  for (let i = 0; i < input.work; i++) sum = (sum + i * 7) % 1000003;
+  return transition(store, sum);
+}
+function store(sum) { return sum }
+"""
+
+
+def test_replicas_that_end_in_good_order_one_after_the_other_do_not_fail_the_run(world: World) -> None:
+    executors = [world.stack.add_executor() for _ in range(5)]
+    world.apply(("computing", {"script": COMPUTING, "input": {"work": 20_000_000}}))
+    key = world.key("computing")
+    world.history_until(key, lambda events: len(events) >= 1, "started")
+    leaving = world.until(lambda: holder(world), "somebody drives it")
+    for number in range(6):
+        leaving.terminate()
+        history = world.history_until(key, lambda events, claims=number + 1: len(claims_of(events)) >= claims, "taken")
+        leaving = replica_of(world, drivers(history)[-1])
+
+    world.stack.add_operator()
+    run = world.ended(["computing"])["computing"]
+    assert run["status"]["phase"] == "Complete", run["status"]
+    history = world.history(key)
+    assert_sound(history)
+    assert [event.predecessor for event in claims_of(history)] == ["silence", *["handOver"] * 5]
+    for executor in executors:
+        executor.stop()
+
+
+def test_a_script_that_ends_its_executors_is_given_up_at_the_limit(world: World) -> None:
+    executors = [world.stack.add_executor() for _ in range(5)]
+    world.apply(("killer", {"script": COMPUTING, "input": {"work": 60_000_000}}))
+    key = world.key("killer")
+    driving = world.until(lambda: holder(world), "somebody drives it")
+    for number in range(6):
+        driving.kill()
+        if number == 5:
+            world.stack.add_operator()
+        world.history_until(
+            key, lambda events, number=number: len(events) > number + 1, "claimed or given up", within=90
+        )
+        history = world.history(key)
+        if history[-1].terminal:
+            break
+        driving = replica_of(world, drivers(history)[-1])
+    history = world.history_until(key, lambda events: events[-1].terminal, "given up")
+    assert [event.type for event in history] == [EventType.STARTED, *[EventType.CLAIMED] * 5, EventType.FAILED]
+    error = history[-1].error
+    assert error is not None
+    assert error.name == "EngineCrash"
+    assert "at 5 (setting crash_limit)" in error.message
+    for executor in executors:
+        executor.stop()
+
+
+def claims_of(history: History) -> History:
+    return [event for event in history if event.type is EventType.CLAIMED]
+
+
+def replica_of(world: World, executor_id: str) -> Process:
+    (found,) = [each for each in [*world.stack.operators, *world.stack.executors] if f"-{each.pid}-" in executor_id]
+    return found
+
+
+def holder(world: World) -> Process | None:
+    """The replica whose slots are not all free: of a run that nothing but its start is recorded of."""
+    for replica in [*running(world.stack.operators), *running(world.stack.executors)]:
+        if "workflow_operator_executor_slots_used 1.0" in metrics_of(replica.health_url):
+            return replica
+    return None
 
 
 def test_a_sleeping_run_needs_no_operator(world: World) -> None:

@@ -15,6 +15,7 @@ from tests.fakes.events import plain
 from tests.fakes.sandbox import ScriptBody, finish, log, sleep, transition
 from tests.fakes.world import HandDelivery, Wire, World, check
 from workflow_operator.engine.drive import drive
+from workflow_operator.engine.holding import Holding
 from workflow_operator.history import EventType, InstanceEvent
 
 T = EventType
@@ -160,7 +161,7 @@ async def test_two_executors_at_once_record_each_step_once(attempts: tuple[int, 
         await world.start()
         deliveries = [HandDelivery(attempt=attempt) for attempt in attempts]
         drives = [
-            drive(world.context(name, Wire(before=jitter)), delivery)
+            drive(world.context(name, Wire(before=jitter)), Holding(delivery))
             for name, delivery in zip(names, deliveries, strict=True)
         ]
         await world.clock.until(asyncio.gather(*drives))

@@ -12,13 +12,16 @@ from tests.fakes.events import KEY, at
 from tests.fakes.sandbox import does, returns, sleep, transition
 from tests.fakes.world import HandDelivery, Wire, World, check, driven
 from workflow_operator.engine.drive import drive
-from workflow_operator.history import CallRecord, EventType, ExecutorRef, digest
+from workflow_operator.engine.holding import Holding
+from workflow_operator.engine.measures import Fate
+from workflow_operator.history import CallRecord, EventType, ExecutorRef, Release, digest
 from workflow_operator.history.errors import (
     Unavailable,
 )
 
 T = EventType
 BY_B = {"executor": ExecutorRef(id="b", epoch=7)}
+CLAIM_BY_B = {**BY_B, "predecessor": "silence"}
 
 
 # --- without a script ---------------------------------------------------------------------------------------------
@@ -78,13 +81,113 @@ async def test_a_run_that_keeps_killing_its_executor_is_given_up() -> None:
     world = World(returns, crash_limit=3)
     await world.start()
     for _ in range(3):
-        await world.append(T.CLAIMED, **BY_B)
+        await world.append(T.CLAIMED, **CLAIM_BY_B)
     delivery = HandDelivery(attempt=4)
     await world.drive_once(delivery=delivery)
     last = (await world.history())[-1]
     assert (last.type, last.error and last.error.name, delivery.fate) == (T.FAILED, "EngineCrash", ["ack"])
     assert last.error is not None
     assert "3 executors in a row" in last.error.message
+    assert "at 3 (setting crash_limit)" in last.error.message
+
+
+async def test_executors_that_live_were_overtaken_and_did_not_crash() -> None:
+    world = World(returns, crash_limit=3)
+    await world.start()
+    for _ in range(5):
+        await world.append(T.CLAIMED, **CLAIM_BY_B)
+    world.alive.add("b")
+    await world.drive_once(delivery=HandDelivery(attempt=4))
+    assert (await world.types())[-1] is T.SUCCEEDED
+
+
+async def test_a_run_that_is_handed_over_again_and_again_goes_on() -> None:
+    world = World(does(sleep(3)))
+    await world.start()
+    for number in range(12):
+        held = await world.pull()
+        assert held is not None
+        holding = Holding(held)
+        task = asyncio.create_task(drive(world.context(f"executor-{number}"), holding))
+        await world.clock.advance(0.1)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await holding.give_back()
+    await world.drive_to_the_end()
+    events = await world.history()
+    claims = [event.predecessor for event in events if event.type is T.CLAIMED]
+    # Who drives it first records the sleep; its successors claim, and are told to end.
+    assert claims == ["handOver"] * 12
+    assert events[-1].type is T.SUCCEEDED
+
+
+async def test_two_runs_that_ended_executors_are_not_driven_side_by_side() -> None:
+    world = World(does(sleep(3)), park_after_seconds=1000.0)
+    await world.start()
+    for name in ("x", "y"):
+        await world.append(T.CLAIMED, executor=ExecutorRef(id=name, epoch=1), predecessor="silence")
+    context = world.context()
+    await context.isolation.acquire()
+    other = HandDelivery(attempt=2)
+    assert await drive(context, Holding(other)) is Fate.RETURNED
+    assert other.fate == ["retry 2"]
+    assert len(await world.history()) == 3, "given back without a claim"
+    context.isolation.release()
+    await world.clock.until(drive(context, Holding(HandDelivery(attempt=3))))
+    assert (await world.types())[-1] is T.SUCCEEDED
+    assert not context.isolation.locked()
+
+
+async def test_a_sandbox_that_died_is_tried_again_after_a_growing_pause() -> None:
+    world = World(returns)
+    await world.start()
+    for seconds in (2, 4, 8):
+        await world.append(T.CLAIMED, executor=ExecutorRef(id="x", epoch=1), predecessor="crash")
+        delivery = HandDelivery(released=Release(ExecutorRef(id="x", epoch=1), crashed=True))
+        await world.drive_once(delivery=delivery)
+        assert delivery.fate == [f"retry {seconds}"]
+
+
+async def test_a_message_is_held_while_its_history_is_read() -> None:
+    world = World(returns)
+
+    async def before(_: int, name: str) -> None:
+        if name == "query_history":
+            await world.clock.sleep(30)
+
+    await world.start()
+    delivery = HandDelivery()
+    await world.drive_once("a", Wire(before=before), delivery)
+    assert delivery.fate == ["extend"] * 15 + ["ack"]
+
+
+async def test_a_message_that_comes_again_takes_the_place_of_the_old_one() -> None:
+    world = World(does(sleep(10)), park_after_seconds=1000.0)
+    await world.start()
+    first, second = HandDelivery(), HandDelivery(attempt=2)
+    holding = Holding(first)
+    task = asyncio.create_task(drive(world.context(), holding))
+    await world.clock.advance(5)
+    holding.renew(second)
+    await world.clock.until(task)
+    assert first.fate == ["extend"] * 2
+    assert second.fate[-1] == "ack"
+    assert await world.types() == [T.STARTED, T.TIMER_STARTED, T.TIMER_FIRED, T.SUCCEEDED]
+
+
+async def test_who_was_overtaken_and_gets_it_back_claims_it() -> None:
+    world = World(does(sleep(10)), park_after_seconds=1000.0)
+    await world.start()
+    first, second = HandDelivery(), HandDelivery(attempt=3)
+    holding = Holding(first)
+    task = asyncio.create_task(drive(world.context(), holding))
+    await world.clock.advance(1)
+    await world.append(T.CLAIMED, **BY_B)
+    holding.renew(second)
+    await world.clock.until(task)
+    assert first.fate == []
+    assert second.fate[-1] == "ack"
+    assert (await world.types())[2:] == [T.CLAIMED, T.CLAIMED, T.TIMER_FIRED, T.SUCCEEDED]
 
 
 @pytest.mark.parametrize("attempt", [1, 2])
@@ -171,7 +274,7 @@ async def test_what_arrives_while_the_instance_is_parked_is_queued_after_the_ack
 async def _interrupted(world: World, act: Callable[[], Awaitable[Any]]) -> tuple[asyncio.Task[None], HandDelivery]:
     await world.start()
     delivery = HandDelivery()
-    task = asyncio.create_task(drive(world.context(), delivery))
+    task = asyncio.create_task(drive(world.context(), Holding(delivery)))
     await world.clock.advance(20)
     assert delivery.fate == ["extend"] * 10
     await act()
@@ -224,7 +327,7 @@ async def test_a_finished_step_is_recorded_before_a_cancel_request_is_obeyed() -
             appending.set()
             await answer.wait()
 
-    task = asyncio.create_task(drive(world.context("a", Wire(before=before)), HandDelivery()))
+    task = asyncio.create_task(drive(world.context("a", Wire(before=before)), Holding(HandDelivery())))
     await appending.wait()
     await world.runner.cancel(KEY, "deleted")
     await world.clock.advance(10)

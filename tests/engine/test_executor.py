@@ -188,7 +188,10 @@ async def test_a_failed_drive_is_given_back_and_the_others_go_on(error: Exceptio
 async def test_each_failed_drive_waits_longer(attempt: int, seconds: int) -> None:
     world = World(script)
 
-    world.sandboxes = Crashing(script)
+    async def failing(*_: Any, **__: Any) -> Any:
+        raise Unavailable("no answer")
+
+    world.bus.query_history = failing  # type: ignore[method-assign]
     (key,) = await started(world, 1)
     world.queue.entries[key].attempt = attempt - 1
     async with running(world):
@@ -206,6 +209,58 @@ async def test_a_run_whose_sandbox_always_dies_fails_in_the_end() -> None:
     events = await world.bus.query_history(key)
     check(events)
     assert [event.type for event in events] == [T.STARTED, *[T.CLAIMED] * world.limits.crash_limit, T.FAILED]
+
+
+async def test_it_does_not_take_a_run_from_itself() -> None:
+    world = World(script, park_after_seconds=1000.0)
+    (key,) = await started(world, 1)
+    async with running(world):
+        for _ in range(6):
+            await world.clock.advance(5)
+            # As when NATS heard nothing of it for the whole of the ack wait.
+            world.queue.entries[key].visible_at = world.clock.now()
+            world.queue.changed()
+        await world.clock.advance(40)
+    assert [event.type for event in await world.bus.query_history(key)] == [
+        T.STARTED, T.TRANSITION, T.TIMER_STARTED, T.TIMER_FIRED, T.SUCCEEDED,
+    ]  # fmt: skip
+    assert len(world.sandboxes.sessions) == 1
+    assert not world.queue.entries
+
+
+async def test_any_number_of_executors_may_hand_a_run_on() -> None:
+    world = World(script, park_after_seconds=1000.0)
+    (key,) = await started(world, 1)
+    for number in range(9):
+        async with running(world, name=f"executor-{number}"):
+            await world.clock.advance(1)
+    async with running(world):
+        await world.clock.advance(100)
+    events = await world.bus.query_history(key)
+    check(events)
+    assert events[-1].type is T.SUCCEEDED
+    assert [event.predecessor for event in events if event.type is T.CLAIMED] == ["handOver"] * 9
+
+
+async def test_executors_that_are_killed_in_a_row_end_a_run_at_the_limit() -> None:
+    world = World(script, park_after_seconds=1000.0)
+    (key,) = await started(world, 1)
+    pull = world.queue.pull
+    for number in range(20):
+        wire = Wire()
+
+        async def over_the_wire(limit: int, timeout_seconds: float, wire: Wire = wire) -> list[Delivery]:
+            return [wire.over(each) for each in await pull(limit, timeout_seconds)]
+
+        world.queue.pull = over_the_wire  # type: ignore[method-assign]
+        async with running(world, wire, name=f"executor-{number}"):
+            await world.clock.advance(1)
+            wire.cut = True
+        await world.clock.advance(7)
+    events = await world.bus.query_history(key)
+    check(events)
+    limit = world.limits.crash_limit
+    assert [event.type for event in events[3:]] == [*[T.CLAIMED] * limit, T.FAILED]
 
 
 async def test_a_queue_that_does_not_answer_is_asked_again() -> None:

@@ -15,6 +15,7 @@ from tests.fakes.sandbox import FakeSandboxes, ScriptBody, does, finish, log, ra
 from tests.fakes.world import HandDelivery, Wire, World, check, driven, when
 from workflow_operator.engine import EngineLimits
 from workflow_operator.engine.drive import drive
+from workflow_operator.engine.holding import Holding
 from workflow_operator.engine.script import parks
 from workflow_operator.history import EventType, InstanceEvent
 from workflow_operator.history.errors import (
@@ -206,7 +207,7 @@ async def test_a_flood_of_log_lines_leaves_room_for_others() -> None:
 
     beside = asyncio.create_task(neighbour())
     context = replace(world.context(), sandboxes=Flood())
-    await drive(context, HandDelivery())
+    await drive(context, Holding(HandDelivery()))
     beside.cancel()
     assert len(world.lines) == 100
     assert len({printed for printed in turns if 0 < printed < 100}) > 90
@@ -324,7 +325,7 @@ async def test_a_run_that_sleeps_little_and_often_gives_up_its_slot_in_between()
     world = World(does(*[sleep(1)] * 6), slice_seconds=2.0)
     await world.start()
     delivery = HandDelivery()
-    driving = asyncio.create_task(drive(world.context(), delivery))
+    driving = asyncio.create_task(drive(world.context(), Holding(delivery)))
     await world.clock.pass_until(driving.done)
     assert delivery.fate[-1] == "ack"
     types = [event.type for event in await world.history()]

@@ -15,6 +15,7 @@ from workflow_operator.history import (
     InstanceKey,
     InstanceStatus,
     QueueDepth,
+    Release,
     decode_event,
     decode_status,
     encode_event,
@@ -101,6 +102,7 @@ class _Entry:
     queued_at: datetime
     visible_at: datetime
     attempt: int = 0
+    released: Release | None = None
 
 
 @dataclass
@@ -185,6 +187,18 @@ class _MemoryDelivery:
     async def ack(self) -> None:
         if self.queue.entries.get(self.key) is self.entry:
             del self.queue.entries[self.key]
+            self.queue.changed()
+
+    @property
+    def released(self) -> Release | None:
+        return self.entry.released
+
+    async def release(self, release: Release) -> None:
+        if self.queue.entries.get(self.key) is self.entry:
+            now = self.queue.clock.now()
+            # A new message, behind the others.
+            del self.queue.entries[self.key]
+            self.queue.entries[self.key] = _Entry(now, now, released=release)
             self.queue.changed()
 
     async def retry(self, delay_seconds: float) -> None:

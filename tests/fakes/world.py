@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -15,8 +15,9 @@ from tests.fakes.memory import MemoryDataBus, MemoryWorkQueue
 from tests.fakes.sandbox import FakeSandboxes, Script
 from workflow_operator.engine import EngineLimits, WorkflowRunner
 from workflow_operator.engine.drive import DriveContext, drive
+from workflow_operator.engine.holding import Holding
 from workflow_operator.engine.write import EventWriter
-from workflow_operator.history import Delivery, EventType, InstanceEvent, InstanceKey
+from workflow_operator.history import Delivery, EventType, InstanceEvent, InstanceKey, Release
 
 Hook = Callable[[int, str], Awaitable[None]]
 """Called with the number and the name of an operation, before it takes effect."""
@@ -83,6 +84,7 @@ class World:
         self.sandboxes = FakeSandboxes(script)
         self.limits = EngineLimits(**limits)
         self.lines: list[str] = []
+        self.alive: set[str] = set()
         self._drawn = 0
         self.writer = EventWriter(self.clock, self._new_id)
         self.runner = WorkflowRunner(self.bus, self.queue, self.writer, self.limits)
@@ -101,7 +103,11 @@ class World:
             limits=self.limits,
             executor_id=name,
             log=lambda _, line: self.lines.append(line.text),
+            alive=self._living,
         )
+
+    async def _living(self, executors: Collection[str]) -> Collection[str]:
+        return self.alive.intersection(executors)
 
     async def start(self, **given: Any) -> InstanceKey:
         await self.runner.execute(KEY.namespace, "source", instance_id=KEY.instance_id, **given)
@@ -127,7 +133,7 @@ class World:
         held = delivery or await self.pull()
         assert held is not None, "nothing is queued"
         wire = wire or Wire()
-        await self.clock.until(drive(self.context(name, wire), wire.over(held)))
+        await self.clock.until(drive(self.context(name, wire), Holding(wire.over(held))))
 
     async def drive_to_the_end(self, names: Sequence[str] = ("b", "c")) -> None:
         """Other executors take over, with the sweep at the end of everything, until there is a terminal event."""
@@ -145,9 +151,10 @@ class World:
 class HandDelivery:
     """A delivery made by hand, that writes down what became of it."""
 
-    def __init__(self, key: InstanceKey = KEY, attempt: int = 1) -> None:
+    def __init__(self, key: InstanceKey = KEY, attempt: int = 1, released: Release | None = None) -> None:
         self.key = key
         self.attempt = attempt
+        self.released = released
         self.queued_at = EPOCH
         self.fate: list[str] = []
 
@@ -159,6 +166,9 @@ class HandDelivery:
 
     async def retry(self, delay_seconds: float) -> None:
         self.fate.append(f"retry {delay_seconds:g}")
+
+    async def release(self, release: Release) -> None:
+        self.fate.append("release after a crash" if release.crashed else "release")
 
 
 async def driven(world: World, *, attempt: int = 1, **started: Any) -> tuple[list[InstanceEvent], list[str]]:

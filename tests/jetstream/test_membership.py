@@ -11,7 +11,7 @@ from tests.fakes.polling import eventually
 from workflow_operator.history.errors import InvalidInput, Unavailable
 from workflow_operator.jetstream.connection import Connection
 from workflow_operator.jetstream.login import ConnectionOptions
-from workflow_operator.jetstream.membership import REFRESH_SECONDS, Membership, rendezvous
+from workflow_operator.jetstream.membership import REFRESH_SECONDS, Membership, living, rendezvous
 from workflow_operator.jetstream.server import EmbeddedServer
 from workflow_operator.jetstream.topology import TopologyOptions, ensure
 
@@ -142,3 +142,29 @@ async def test_the_last_view_stays_while_nats_is_away(nats_server: EmbeddedServe
     await eventually(lambda: len(ticker.slept) == 2)
     assert one.members == ("one", "two")
     await one.close()
+
+
+@pytest.mark.integration
+async def test_a_member_lives_while_it_shows_that_it_does(connection: Connection) -> None:
+    async def stand_still(_: float) -> None:
+        await asyncio.Event().wait()
+
+    one = Membership(connection, "operators.all", "one")
+    killed = Membership(connection, "executors", "two", sleep=stand_still)
+    left = Membership(connection, "executors", "three")
+    for member in (one, killed, left):
+        await member.start()
+    everybody = {"one", "two", "three", "never-there"}
+    assert await living(connection, everybody) == {"one", "two", "three"}
+    await left.close()
+    assert await living(connection, everybody) == {"one", "two"}
+    assert await living(connection, {"two"}) == {"two"}
+    assert await living(connection, ()) == frozenset()
+
+    async def silence_is_seen() -> bool:
+        return await living(connection, everybody) == {"one"}
+
+    # Before its key is gone, which is after 6 s.
+    await eventually(silence_is_seen, deadline_seconds=5.5)
+    await one.close()
+    await killed.close()

@@ -5,24 +5,38 @@ from typing import Any
 import pytest
 
 from tests.fakes.events import at, by, history
-from workflow_operator.history import EventType
+from workflow_operator.history import EventType, ExecutorRef, LetGo, Release
 from workflow_operator.replay import (
     Abandon,
     Cancel,
     Drive,
     Ended,
     Missing,
+    Sight,
     Sleeping,
     crashes_in_a_row,
     next_action,
     overtaken_by,
+    silent_claimers,
 )
 
 T = EventType
-CLAIM = (T.CLAIMED, by("x", 1))
+
+
+def claimed(name: str = "x", predecessor: str | None = "silence") -> tuple[EventType, dict[str, Any]]:
+    return T.CLAIMED, {**by(name, 1), "predecessor": predecessor}
+
+
+def word(name: str, *, crashed: bool = False) -> Release:
+    return Release(ExecutorRef(id=name, epoch=1), crashed)
+
+
+CLAIM = claimed()
+OLD_CLAIM = (T.CLAIMED, by("x", 1))
 PARKED = (T.WAITING, {"wake_at": at(100)})
 CANCEL = (T.CANCEL_REQUESTED, {"reason": "deleted"})
 NOW = at(50)
+SILENCE = LetGo.SILENCE
 
 
 @pytest.mark.parametrize(
@@ -30,46 +44,89 @@ NOW = at(50)
     [
         ([], 1, Missing()),
         ([], 9, Missing()),
-        ([T.STARTED], 1, Drive(0, claim=False)),
-        ([T.STARTED], 2, Drive(1, claim=True)),
-        ([T.STARTED, T.TRANSITION], 1, Drive(1, claim=True)),
-        ([T.STARTED, CLAIM], 1, Drive(2, claim=True)),
-        ([T.STARTED, CLAIM, T.TRANSITION, CLAIM], 3, Drive(3, claim=True)),
+        ([T.STARTED], 1, Drive(0, None)),
+        ([T.STARTED], 2, Drive(1, SILENCE)),
+        ([T.STARTED, T.TRANSITION], 1, Drive(1, SILENCE)),
+        ([T.STARTED, CLAIM], 1, Drive(2, SILENCE, 1)),
+        ([T.STARTED, CLAIM, T.TRANSITION, CLAIM], 3, Drive(3, SILENCE, 1)),
         ([T.STARTED, PARKED], 1, Sleeping(at(100), 2)),
         ([T.STARTED, PARKED], 5, Sleeping(at(100), 2)),
-        ([T.STARTED, (T.WAITING, {"wake_at": at(50)})], 1, Drive(1, claim=True)),
-        ([T.STARTED, (T.WAITING, {"wake_at": at(49)})], 1, Drive(1, claim=True)),
-        ([T.STARTED, T.WAITING], 1, Drive(1, claim=True)),
-        ([T.STARTED, PARKED, CLAIM], 1, Drive(2, claim=True)),
+        ([T.STARTED, (T.WAITING, {"wake_at": at(50)})], 1, Drive(1, SILENCE)),
+        ([T.STARTED, (T.WAITING, {"wake_at": at(49)})], 1, Drive(1, SILENCE)),
+        ([T.STARTED, T.WAITING], 1, Drive(1, SILENCE)),
+        ([T.STARTED, PARKED, CLAIM], 1, Drive(2, SILENCE, 1)),
         ([T.STARTED, CANCEL], 1, Cancel(0, "deleted")),
         ([T.STARTED, T.CANCEL_REQUESTED], 1, Cancel(0, "")),
         ([T.STARTED, PARKED, CANCEL], 1, Cancel(0, "deleted")),
         ([T.STARTED, CLAIM, CANCEL, T.TRANSITION], 2, Cancel(1, "deleted")),
         ([T.STARTED, CANCEL, PARKED], 1, Cancel(0, "deleted")),
         ([T.STARTED, CANCEL, CLAIM, CLAIM, CLAIM], 1, Cancel(3, "deleted")),
-        ([T.STARTED, CLAIM, CLAIM], 1, Drive(3, claim=True)),
+        ([T.STARTED, CLAIM, CLAIM], 1, Drive(3, SILENCE, 2)),
         ([T.STARTED, CLAIM, CLAIM, CLAIM], 1, Abandon(3, 3)),
         ([T.STARTED, CLAIM, CLAIM, CLAIM, CLAIM], 1, Abandon(4, 4)),
-        ([T.STARTED, CLAIM, CLAIM, T.TRANSITION, CLAIM], 1, Drive(4, claim=True)),
+        ([T.STARTED, CLAIM, CLAIM, T.TRANSITION, CLAIM], 1, Drive(4, SILENCE, 1)),
+        ([T.STARTED, *[OLD_CLAIM] * 5], 1, Drive(6, SILENCE)),
         *[([T.STARTED, end], attempt, Ended()) for end in (T.SUCCEEDED, T.FAILED, T.CANCELLED) for attempt in (1, 2)],
         ([T.STARTED, CANCEL, T.SUCCEEDED], 1, Ended()),
     ],
 )
 def test_next_action(steps: list[Any], attempt: int, expected: object) -> None:
-    assert next_action(history(*steps), attempt=attempt, now=NOW, crash_limit=3) == expected
+    assert next_action(history(*steps), Sight(attempt, NOW, crash_limit=3)) == expected
 
 
 @pytest.mark.parametrize(
-    ("steps", "crashes"),
+    ("released", "attempt", "last", "expected"),
     [
-        ([T.STARTED], 0),
-        ([T.STARTED, CLAIM], 1),
-        ([T.STARTED, CLAIM, T.TRANSITION], 0),
-        ([T.STARTED, CLAIM, T.TRANSITION, CLAIM, CLAIM], 2),
+        (word("x"), 1, CLAIM, Drive(2, LetGo.HAND_OVER)),
+        # Taken back by others in between, who did not drive it.
+        (word("x"), 7, CLAIM, Drive(2, LetGo.HAND_OVER)),
+        (word("x", crashed=True), 1, CLAIM, Drive(2, LetGo.CRASH, 1)),
+        # The word of one before: the last one said nothing.
+        (word("before"), 2, CLAIM, Drive(2, SILENCE, 1)),
+        # Who drove it first claimed nothing, and must be fenced off all the same.
+        (Release(ExecutorRef(id="first", epoch=0)), 1, T.STARTED, Drive(1, SILENCE)),
     ],
 )
-def test_crashes_in_a_row(steps: list[Any], crashes: int) -> None:
-    assert crashes_in_a_row(history(*steps)) == crashes
+def test_a_released_instance_is_claimed_with_what_is_known_of_its_predecessor(
+    released: Release, attempt: int, last: Any, expected: object
+) -> None:
+    events = history(T.STARTED, last) if last is not T.STARTED else history(last)
+    assert next_action(events, Sight(attempt, NOW, crash_limit=3, released=released)) == expected
+
+
+@pytest.mark.parametrize(
+    ("steps", "released", "alive", "crashes"),
+    [
+        ([T.STARTED], None, "", 0),
+        ([T.STARTED, CLAIM], None, "", 1),
+        ([T.STARTED, CLAIM, T.TRANSITION], None, "", 0),
+        ([T.STARTED, CLAIM, T.TRANSITION, CLAIM, CLAIM], None, "", 2),
+        # Every one handed over, as in a rollout of everything.
+        ([T.STARTED, CLAIM, *[claimed("x", "handOver")] * 6], word("x"), "", 0),
+        # The last one fell silent.
+        ([T.STARTED, CLAIM, *[claimed("x", "handOver")] * 6], None, "", 1),
+        ([T.STARTED, CLAIM, claimed("x", "crash"), claimed("x", "crash")], word("x", crashed=True), "", 3),
+        # A hand-over between two crashes excuses neither of them.
+        ([T.STARTED, CLAIM, claimed("x", "crash"), claimed("x", "handOver")], word("x", crashed=True), "", 2),
+        # Whoever lives was overtaken. A sandbox that died under an executor that lives is a crash all the same.
+        ([T.STARTED, claimed("a"), claimed("b"), claimed("a"), claimed("b")], None, "ab", 0),
+        ([T.STARTED, claimed("a"), claimed("b"), claimed("a"), claimed("b")], None, "a", 2),
+        ([T.STARTED, claimed("a"), claimed("a", "crash")], word("a", crashed=True), "a", 2),
+        # Of releases that did not tell.
+        ([T.STARTED, OLD_CLAIM, OLD_CLAIM, CLAIM], None, "", 1),
+        ([T.STARTED, claimed("x", "somethingNew"), claimed("x", "somethingNew")], None, "", 1),
+    ],
+)
+def test_crashes_in_a_row(steps: list[Any], released: Release | None, alive: str, crashes: int) -> None:
+    events = history(*steps)
+    assert crashes_in_a_row(events, released, set(alive)) == crashes
+
+
+def test_who_is_to_be_looked_for_fell_silent() -> None:
+    events = history(T.STARTED, claimed("a"), claimed("b"), claimed("c", "handOver"), claimed("d", "crash"))
+    assert silent_claimers(events, None) == {"a", "d"}
+    assert silent_claimers(events, word("d")) == {"a"}
+    assert silent_claimers(history(T.STARTED), None) == set()
 
 
 @pytest.mark.parametrize(

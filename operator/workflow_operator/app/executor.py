@@ -37,6 +37,8 @@ async def run_executor(settings: Settings, _: RunNames) -> None:
         start = roles.Start(stack, readiness, stop)
         transport = await start.enter("nats", lambda: roles.transport(settings, "executor", check))
         executor = await stack.enter_async_context(roles.executor(transport, settings, log_script_line))
+        # Who lives did not crash: the others ask when they find a run that it held.
+        await start.enter("nats", lambda: roles.membership(transport, settings, "executors"))
         readiness.checks["nats"] = transport.check
         readiness.started()
         parts = {

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from workflow_operator import metrics
@@ -28,6 +29,7 @@ from workflow_operator.jetstream import (
     ProjectionFeed,
     TopologyOptions,
     ensure,
+    living,
 )
 from workflow_operator.projector import Projector
 
@@ -129,6 +131,7 @@ async def executor(transport: Transport, settings: Settings, log: LogSink) -> As
                 limits=limits,
                 executor_id=settings.identity,
                 log=log,
+                alive=partial(living, transport.connection),
             )
         )
     finally:

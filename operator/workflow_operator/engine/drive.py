@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import assert_never
 
+from workflow_operator.engine.holding import Holding
 from workflow_operator.engine.limits import EngineLimits
 from workflow_operator.engine.measures import Fate
 from workflow_operator.engine.script import Cancelled, Failed, LogSink, Outcome, Parked, Sandboxes, Script, Succeeded
@@ -24,19 +27,39 @@ from workflow_operator.history import (
     well_formed,
 )
 from workflow_operator.history.errors import EngineCrash, ScriptError, Unavailable
-from workflow_operator.replay import Abandon, Cancel, Drive, Ended, Missing, Sleeping, next_action
+from workflow_operator.replay import (
+    Abandon,
+    Cancel,
+    Drive,
+    Ended,
+    Missing,
+    Sight,
+    Sleeping,
+    crashes_in_a_row,
+    next_action,
+    silent_claimers,
+)
 
 logger = logging.getLogger(__name__)
 
 _MISSING_ATTEMPTS = 5
 _MISSING_RETRY_SECONDS = 1.0
+_CRASHED_RETRY_SECONDS = 1.0
+_MOST_DOUBLINGS = 6
+# One end may be anybody's fault. A run with two behind it waits until no other such run is driven here.
+_ISOLATED_CRASHES = 2
+_ISOLATED_RETRY_SECONDS = 2.0
 _MESSAGE_CHARACTERS = 8192
 _NAME_CHARACTERS = 256
 
 
 @dataclass(frozen=True)
 class DriveContext:
-    """What every drive of one executor shares. ``executor_id`` names the replica in the history."""
+    """What every drive of one executor shares. ``executor_id`` names the replica in the history.
+
+    ``alive`` tells which of some executors live. ``isolation`` is held by the one run that is driven although it ended
+    several executors in a row: were there others like it beside it, nobody could tell whose fault the next end is.
+    """
 
     bus: DataBus
     queue: WorkQueue
@@ -45,9 +68,11 @@ class DriveContext:
     limits: EngineLimits
     executor_id: str
     log: LogSink
+    alive: Callable[[Collection[str]], Awaitable[Collection[str]]]
+    isolation: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-async def drive(context: DriveContext, delivery: Delivery) -> Fate:
+async def drive(context: DriveContext, held: Holding) -> Fate:
     """Bring one instance as far as it goes now.
 
     Returns what became of it, once the message is acked, given back, or lost to another executor.
@@ -56,86 +81,146 @@ async def drive(context: DriveContext, delivery: Delivery) -> Fate:
         EngineCrash: the sandbox process died.
         Unavailable: NATS does not answer.
     """
-    try:
-        while (fate := await _take(context, delivery)) is None:
-            # Someone appended in between: what was read is no ground to claim on.
-            pass
-    except Overtaken as overtaken:
-        logger.info("%s; this executor stops", overtaken)
-        return Fate.OVERTAKEN
-    return fate
+    while True:
+        renewals = held.renewals
+        try:
+            async with _Beat(context, held) as beat:
+                while (fate := await _take(context, held, beat)) is None:
+                    # Someone appended in between: what was read is no ground to claim on.
+                    pass
+        except Overtaken as overtaken:
+            if held.renewals == renewals:
+                logger.info("%s; this executor stops", overtaken)
+                held.lose()
+                return Fate.OVERTAKEN
+        else:
+            if not held.open:
+                return fate
 
 
-async def _take(context: DriveContext, delivery: Delivery) -> Fate | None:
+async def _take(context: DriveContext, held: Holding, beat: _Beat) -> Fate | None:
     """One look at the history, and what follows from it; None if it must be looked at again."""
-    events = await context.bus.query_history(delivery.key, slim=True)
-    # A wake-up may come early by another machine's clock; what is almost due is waited for, and not parked again.
-    almost = context.writer.clock.now() + timedelta(seconds=context.limits.park_after_seconds)
-    action = next_action(events, attempt=delivery.attempt, now=almost, crash_limit=context.limits.crash_limit)
+    delivery = held.newest
+    events = await context.bus.query_history(held.key, slim=True)
+    action = next_action(events, await _sight(context, delivery, events))
     match action:
         case Missing() if delivery.attempt < _MISSING_ATTEMPTS:
             # A follower that lags may not have it yet.
-            await delivery.retry(_MISSING_RETRY_SECONDS)
+            await held.retry(_MISSING_RETRY_SECONDS)
             return Fate.NOTHING
         case Missing() | Ended():
-            await delivery.ack()
+            await held.ack()
             return Fate.NOTHING
         case Sleeping(until, cause):
-            return await _let_sleep(context, delivery, Parked(until, cause))
+            return await _let_sleep(context, held, Parked(until, cause))
         case Cancel(epoch, reason):
-            return await _conclude(context, delivery, _tail(context, delivery, events, epoch), Cancelled(reason))
+            return await _conclude(context, held, _tail(context, held, events, epoch), Cancelled(reason))
         case Abandon(epoch, crashes):
-            error = EngineCrash(f"{crashes} executors in a row stopped while running this script, and none got further")
-            return await _conclude(context, delivery, _tail(context, delivery, events, epoch), Failed(error))
-        case Drive(epoch, claim):
-            tail = _tail(context, delivery, events, epoch)
-            if claim and not await tail.claim():
-                return None
-            script = Script(events, tail, context.writer.clock, context.limits, context.log)
-            return await _conclude(context, delivery, tail, await _supervised(context, delivery, script, tail))
+            error = _too_many(crashes, context.limits.crash_limit)
+            return await _conclude(context, held, _tail(context, held, events, epoch), Failed(error))
+        case Drive(crashes=crashes) if delivery.released and delivery.released.crashed and delivery.attempt == 1:
+            # A machine that is short of something needs time.
+            await held.retry(_CRASHED_RETRY_SECONDS * 2 ** min(crashes, _MOST_DOUBLINGS))
+            return Fate.RETURNED
+        case Drive(crashes=crashes) if crashes >= _ISOLATED_CRASHES and context.isolation.locked():
+            await held.retry(_ISOLATED_RETRY_SECONDS)
+            return Fate.RETURNED
+        case Drive(epoch, claim, crashes):
+            tail = _tail(context, held, events, epoch)
+            async with context.isolation if crashes >= _ISOLATED_CRASHES else nullcontext():
+                if claim is not None and not await tail.claim(claim):
+                    return None
+                held.executor = tail.executor
+                due = max(context.writer.clock.now(), delivery.queued_at)
+                script = Script(events, tail, context.writer.clock, context.limits, context.log, due)
+                return await _conclude(context, held, tail, await _supervised(context, beat, script, tail))
         case _:
             assert_never(action)
 
 
-def _tail(context: DriveContext, delivery: Delivery, events: list[InstanceEvent], epoch: int) -> Tail:
+async def _sight(context: DriveContext, delivery: Delivery, events: list[InstanceEvent]) -> Sight:
+    # A wake-up may come early by another machine's clock; what is almost due is waited for, and not parked again.
+    almost = context.writer.clock.now() + timedelta(seconds=context.limits.park_after_seconds)
+    # One loss is nothing yet.
+    suspected = crashes_in_a_row(events, delivery.released) >= min(_ISOLATED_CRASHES, context.limits.crash_limit)
+    alive = await context.alive(silent_claimers(events, delivery.released)) if suspected else ()
+    return Sight(
+        attempt=delivery.attempt,
+        now=max(almost, delivery.queued_at),
+        crash_limit=context.limits.crash_limit,
+        released=delivery.released,
+        alive={*alive, context.executor_id},
+    )
+
+
+def _too_many(crashes: int, limit: int) -> EngineCrash:
+    return EngineCrash(
+        f"{crashes} executors in a row crashed, or lost the sandbox, while running this script, and none recorded a "
+        f"step; at {limit} (setting crash_limit) it is given up"
+    )
+
+
+def _tail(context: DriveContext, held: Holding, events: list[InstanceEvent], epoch: int) -> Tail:
     executor = ExecutorRef(id=context.executor_id, epoch=epoch)
-    return Tail(context.bus, context.writer, delivery.key, executor, events[-1].sequence)
+    return Tail(context.bus, context.writer, held.key, executor, events)
 
 
-async def _supervised(context: DriveContext, delivery: Delivery, script: Script, tail: Tail) -> Outcome:
-    """Run the script, holding the message meanwhile; stop it at a claim or cancel request by someone else."""
+async def _supervised(context: DriveContext, beat: _Beat, script: Script, tail: Tail) -> Outcome:
+    """Run the script; stop it at a claim or cancel request by someone else."""
+    beat.tail = tail
     work = asyncio.create_task(script.run(context.sandboxes))
-    beat = asyncio.create_task(_beat_until_interrupted(context, delivery, tail))
     try:
-        await asyncio.wait({work, beat}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({work, beat.task}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             async with tail.lock:
                 work.cancel()
             await asyncio.wait({work})
-        if work.cancelled() and beat.done():
-            return beat.result()
+        if work.cancelled() and beat.task.done():
+            return beat.task.result()
         return work.result()
     finally:
-        for task in (work, beat):
-            task.cancel()
-        await asyncio.gather(work, beat, return_exceptions=True)
+        beat.tail = None
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
 
 
-async def _beat_until_interrupted(context: DriveContext, delivery: Delivery, tail: Tail) -> Outcome:
-    while tail.cancelled is None:
-        await context.writer.clock.sleep(context.limits.heartbeat_seconds)
-        try:
-            await tail.look()
-        except Unavailable as error:
-            logger.warning("instance %s: cannot look at the history: %s", delivery.key, error)
-        await delivery.extend()
-    return Cancelled(tail.cancelled.reason or "")
+class _Beat:
+    """Holds the message from the moment it is taken, and looks at the history while a script runs.
+
+    Its ``task`` ends with what stops the script: a cancel request, or Overtaken.
+    """
+
+    def __init__(self, context: DriveContext, held: Holding) -> None:
+        self._context = context
+        self._held = held
+        self.tail: Tail | None = None
+        self.task: asyncio.Task[Outcome]
+
+    async def __aenter__(self) -> _Beat:
+        self.task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+    async def _run(self) -> Outcome:
+        while True:
+            await self._context.writer.clock.sleep(self._context.limits.heartbeat_seconds)
+            if (tail := self.tail) is not None:
+                try:
+                    await tail.look()
+                except Unavailable as error:
+                    logger.warning("instance %s: cannot look at the history: %s", self._held.key, error)
+                if tail.cancelled is not None:
+                    return Cancelled(tail.cancelled.reason or "")
+            await self._held.extend()
 
 
-async def _conclude(context: DriveContext, delivery: Delivery, tail: Tail, outcome: Outcome) -> Fate:
+async def _conclude(context: DriveContext, held: Holding, tail: Tail, outcome: Outcome) -> Fate:
     match outcome:
         case Parked():
-            return await _let_sleep(context, delivery, outcome)
+            return await _let_sleep(context, held, outcome)
         case Succeeded(output):
             try:
                 await tail.append(EventType.SUCCEEDED, output=output)
@@ -151,16 +236,16 @@ async def _conclude(context: DriveContext, delivery: Delivery, tail: Tail, outco
             fate = Fate.CANCELLED
         case _:
             assert_never(outcome)
-    await delivery.ack()
+    await held.ack()
     return fate
 
 
-async def _let_sleep(context: DriveContext, delivery: Delivery, parked: Parked) -> Fate:
-    await context.queue.enqueue_at(delivery.key, parked.until, parked.cause)
-    await delivery.ack()
+async def _let_sleep(context: DriveContext, held: Holding, parked: Parked) -> Fate:
+    await context.queue.enqueue_at(held.key, parked.until, parked.cause)
+    await held.ack()
     # While the message was held, the queue refused another one: whoever appended an input meanwhile relies on this.
-    if await context.bus.query_history(delivery.key, after=parked.cause):
-        await context.queue.enqueue(delivery.key)
+    if await context.bus.query_history(held.key, after=parked.cause):
+        await context.queue.enqueue(held.key)
     return Fate.PARKED
 
 

@@ -7,8 +7,9 @@ import logging
 
 from workflow_operator import metrics
 from workflow_operator.engine.drive import DriveContext, drive
+from workflow_operator.engine.holding import Holding
 from workflow_operator.engine.measures import Fate, first_waits, measured_execution
-from workflow_operator.history import Delivery
+from workflow_operator.history import InstanceKey
 from workflow_operator.history.errors import EngineCrash, Unavailable, UnknownFormat
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,8 @@ class Executor:
     def __init__(self, context: DriveContext) -> None:
         self._context = context
         self._slots = asyncio.Semaphore(context.limits.slots)
-        self._running: dict[asyncio.Task[None], Delivery] = {}
+        self._held: dict[InstanceKey, Holding] = {}
+        self._running: dict[asyncio.Task[None], Holding] = {}
 
     @property
     def running(self) -> int:
@@ -42,11 +44,11 @@ class Executor:
                 self._slots.release()
                 await self._pull_once()
         finally:
-            held = dict(self._running)
-            for task in held:
+            running = dict(self._running)
+            for task in running:
                 task.cancel()
-            await asyncio.gather(*held, return_exceptions=True)
-            await asyncio.gather(*(delivery.retry(0) for task, delivery in held.items() if task.cancelled()))
+            await asyncio.gather(*running, return_exceptions=True)
+            await asyncio.gather(*(held.give_back() for task, held in running.items() if task.cancelled()))
 
     async def _pull_once(self) -> None:
         free = self._context.limits.slots - len(self._running)
@@ -59,32 +61,47 @@ class Executor:
         for seconds in first_waits(deliveries, self._context.writer.clock.now()):
             metrics.QUEUE_WAIT.observe(seconds)
         for delivery in deliveries:
-            await self._slots.acquire()
-            task = asyncio.create_task(self._hold(delivery), name=f"drive {delivery.key}")
-            self._running[task] = delivery
-            task.add_done_callback(self._release)
+            if (held := self._held.get(delivery.key)) is not None:
+                logger.info("instance %s: delivered again to who drives it, which goes on", delivery.key)
+                held.renew(delivery)
+            else:
+                await self._begin(Holding(delivery))
+
+    async def _begin(self, held: Holding) -> None:
+        await self._slots.acquire()
+        self._held[held.key] = held
+        task = asyncio.create_task(self._hold(held), name=f"drive {held.key}")
+        self._running[task] = held
+        task.add_done_callback(self._release)
 
     def _release(self, task: asyncio.Task[None]) -> None:
-        del self._running[task]
+        del self._held[self._running.pop(task).key]
         self._slots.release()
 
-    async def _hold(self, delivery: Delivery) -> None:
+    async def _hold(self, held: Holding) -> None:
         with measured_execution() as execution:
-            execution.fate = await self._drive(delivery)
+            execution.fate = await self._drive(held)
 
-    async def _drive(self, delivery: Delivery) -> Fate:
+    async def _drive(self, held: Holding) -> Fate:
+        # Tries are counted, and a machine that is short of something needs time.
+        pause = _RETRY_SECONDS * 2 ** min(held.newest.attempt - 1, _MOST_DOUBLINGS)
         try:
-            return await drive(self._context, delivery)
-        except (Unavailable, EngineCrash) as error:
-            logger.warning("instance %s: %s; the queue delivers it again", delivery.key, error)
-            # Tries are counted, and a machine that is short of something needs time.
-            await delivery.retry(_RETRY_SECONDS * 2 ** min(delivery.attempt - 1, _MOST_DOUBLINGS))
-            return Fate.UNAVAILABLE if isinstance(error, Unavailable) else Fate.CRASHED
+            return await drive(self._context, held)
+        except EngineCrash as error:
+            logger.warning("instance %s: %s; the queue delivers it again", held.key, error)
+            await held.give_back(crashed=True, pause_seconds=pause)
+            return Fate.CRASHED
+        except Unavailable as error:
+            logger.warning("instance %s: %s; the queue delivers it again", held.key, error)
+            if held.executor is not None:
+                await self._context.writer.clock.sleep(_RETRY_SECONDS)
+            await held.give_back(pause_seconds=pause)
+            return Fate.UNAVAILABLE
         except UnknownFormat as error:
-            logger.warning("instance %s: %s It is left to a newer replica", delivery.key, error)
-            await delivery.retry(_FAILED_RETRY_SECONDS)
+            logger.warning("instance %s: %s It is left to a newer replica", held.key, error)
+            await held.retry(_FAILED_RETRY_SECONDS)
             return Fate.RETURNED
         except Exception:
-            logger.exception("instance %s: the drive failed; the queue delivers it again", delivery.key)
-            await delivery.retry(_FAILED_RETRY_SECONDS)
+            logger.exception("instance %s: the drive failed; the queue delivers it again", held.key)
+            await held.retry(_FAILED_RETRY_SECONDS)
             return Fate.CRASHED

@@ -95,7 +95,9 @@ class WorkflowRunner:
                     return False
                 try:
                     if cancel_request(events) is None:
-                        request = self._writer.event(key, EventType.CANCEL_REQUESTED, reason=reason)
+                        request = self._writer.event(
+                            key, EventType.CANCEL_REQUESTED, not_before=events[-1].time, reason=reason
+                        )
                         await self._bus.push_instance_event(request, expected=events[-1].sequence)
                 except Conflict:
                     continue

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from pydantic import JsonValue
 
@@ -85,9 +85,21 @@ def parks(remaining_seconds: float, held_seconds: float, limits: EngineLimits) -
 
 
 class Script:
-    """Drives one script to its outcome. It may be cancelled whenever the tail's lock is free."""
+    """Drives one script to its outcome. It may be cancelled whenever the tail's lock is free.
 
-    def __init__(self, events: Sequence[InstanceEvent], tail: Tail, clock: Clock, limits: EngineLimits, log: LogSink):
+    ``due`` is the later of the clock's time and the queue's time of the message: a sleep that ends before it is over,
+    also where this machine's clock is behind.
+    """
+
+    def __init__(
+        self,
+        events: Sequence[InstanceEvent],
+        tail: Tail,
+        clock: Clock,
+        limits: EngineLimits,
+        log: LogSink,
+        due: datetime,
+    ) -> None:
         self._started = events[0]
         self._replay = Replay(events)
         self._output = next((event for event in events if event.type is EventType.OUTPUT), None)
@@ -96,6 +108,7 @@ class Script:
         self._size = sum(event.size for event in events)
         self._tail = tail
         self._clock = clock
+        self._due = due
         self._begun = clock.now()
         self._limits = limits
         self._log = log
@@ -195,20 +208,22 @@ class Script:
                     f"sleep: expected at most {_LONGEST_SLEEP_SECONDS} seconds (100 years), got {seconds}",
                     line=call.line,
                 )
-            fire_at = self._clock.now() + timedelta(seconds=seconds)
+            fire_at = self._tail.now() + timedelta(seconds=seconds)
             timer = await self._record(EventType.TIMER_STARTED, found.call, fire_at=fire_at)
         else:
             timer = found.event
         assert timer.fire_at is not None
-        remaining = (timer.fire_at - self._clock.now()).total_seconds()
+        now = self._tail.now() if isinstance(found, New) else max(self._tail.now(), self._due)
+        # From here on time passes by the clock that cannot be set back.
+        remaining = (timer.fire_at - now).total_seconds()
         if parks(remaining, (self._clock.now() - self._begun).total_seconds(), self._limits):
             waiting = await self._tail.append(EventType.WAITING, wake_at=timer.fire_at)
             return Parked(timer.fire_at, waiting.sequence)
         await self._clock.sleep(remaining)
-        await self._record(EventType.TIMER_FIRED, found.call)
+        await self._record(EventType.TIMER_FIRED, found.call, not_before=timer.fire_at)
         return None
 
-    async def _record(self, kind: EventType, call: CallRecord, **fields: object) -> InstanceEvent:
+    async def _record(self, kind: EventType, call: CallRecord, **fields: Any) -> InstanceEvent:
         limits = self._limits
         if self._count >= limits.history_events or self._size >= limits.history_bytes:
             raise HistoryLimit(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -31,8 +32,12 @@ class EventWriter:
         self.clock = clock
         self.new_id = new_id
 
-    def event(self, key: InstanceKey, kind: EventType, **fields: Any) -> InstanceEvent:
+    def event(
+        self, key: InstanceKey, kind: EventType, *, not_before: datetime | None = None, **fields: Any
+    ) -> InstanceEvent:
         """An event with these fields. A value is carried as it is if it is Json, and otherwise made JSON.
+
+        ``not_before`` is the time of the event before it: clocks differ and are set back, and a history does not.
 
         Raises:
             NotSerializable: a value cannot be stored.
@@ -44,7 +49,7 @@ class EventWriter:
             instance_id=key.instance_id,
             namespace=key.namespace,
             type=kind,
-            time=self.clock.now(),
+            time=self.clock.now() if not_before is None else max(self.clock.now(), not_before),
             **{name: _storable(name, value) for name, value in fields.items()},
         )
 

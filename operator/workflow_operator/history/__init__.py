@@ -11,12 +11,13 @@ from workflow_operator.history.events import (
     EventType,
     ExecutorRef,
     InstanceEvent,
+    LetGo,
     Origin,
     decode_event,
     encode_event,
 )
 from workflow_operator.history.format import FORMAT_VERSION
-from workflow_operator.history.ports import DataBus, Delivery, QueueDepth, WorkQueue
+from workflow_operator.history.ports import DataBus, Delivery, QueueDepth, Release, WorkQueue
 from workflow_operator.history.status import InstanceStatus, StatusValue, decode_status, encode_status, fold
 from workflow_operator.history.subjects import InstanceKey
 from workflow_operator.history.values import MAX_NESTING, Json, well_formed
@@ -35,8 +36,10 @@ __all__ = [
     "InstanceKey",
     "InstanceStatus",
     "Json",
+    "LetGo",
     "Origin",
     "QueueDepth",
+    "Release",
     "StatusValue",
     "WorkQueue",
     "arguments_json",

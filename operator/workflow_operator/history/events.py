@@ -33,6 +33,14 @@ class EventType(StrEnum):
     CANCELLED = "cancelled"
 
 
+class LetGo(StrEnum):
+    """How an executor let go of an instance that another one claims."""
+
+    HAND_OVER = "handOver"  # it gave the instance back, and said so
+    CRASH = "crash"  # the sandbox died under it, and it said so
+    SILENCE = "silence"  # it was not heard of any more
+
+
 SLIM_BYTES = 4096
 LEFT_OUT = Json.of("…")
 
@@ -114,6 +122,8 @@ class InstanceEvent(Record, frozen=True, kw_only=True):
     wake_at: datetime | None = None
     reason: str | None = None
     executor: ExecutorRef | None = None
+    # Of a claim: a LetGo, or a word of a newer release. Claims of releases before this field have none.
+    predecessor: str | None = None
 
     sequence: int = 0
     previous: int = 0

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from workflow_operator.history.events import InstanceEvent
+from workflow_operator.history.events import ExecutorRef, InstanceEvent
 from workflow_operator.history.status import InstanceStatus
 from workflow_operator.history.subjects import InstanceKey
 
@@ -64,6 +64,14 @@ class DataBus(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What an executor says as it lets go of an instance: who it was in the history, and whether its sandbox died."""
+
+    executor: ExecutorRef
+    crashed: bool = False
+
+
 class Delivery(Protocol):
     """One queued instance, held by this executor until it acks or stops extending."""
 
@@ -78,6 +86,10 @@ class Delivery(Protocol):
     def queued_at(self) -> datetime:
         """When it was queued, by the transport's clock."""
 
+    @property
+    def released(self) -> Release | None:
+        """What the holder that released it last said. Who fell silent since then said nothing."""
+
     async def extend(self) -> None:
         """Keep holding it. Failures are silent: the history fences a holder that lost it."""
 
@@ -86,6 +98,12 @@ class Delivery(Protocol):
 
     async def retry(self, delay_seconds: float) -> None:
         """Give it back, to be delivered again after the delay. Failures are silent: it is delivered again anyway."""
+
+    async def release(self, release: Release) -> None:
+        """Give it back to be delivered at once, as a first attempt, together with a word for the next holder.
+
+        Failures are silent: it is delivered again anyway, without the word.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from workflow_operator.jetstream.bus import JetStreamDataBus
 from workflow_operator.jetstream.connection import Connection
 from workflow_operator.jetstream.login import ConnectionOptions
-from workflow_operator.jetstream.membership import Membership
+from workflow_operator.jetstream.membership import Membership, living
 from workflow_operator.jetstream.projection import ProjectionFeed
 from workflow_operator.jetstream.queue import JetStreamWorkQueue
 from workflow_operator.jetstream.server import EmbeddedServer
@@ -22,4 +22,5 @@ __all__ = [
     "TopologyOptions",
     "check",
     "ensure",
+    "living",
 ]

@@ -9,6 +9,7 @@ from workflow_operator.history.errors import InvalidInput
 
 EXPECTED_SEQUENCE = "Nats-Expected-Last-Subject-Sequence"
 STREAM_SOURCE = "Nats-Stream-Source"
+TIME_STAMP = "Nats-Time-Stamp"
 SCHEDULE = "Nats-Schedule"
 SCHEDULE_TARGET = "Nats-Schedule-Target"
 
@@ -16,6 +17,9 @@ SCHEDULE_TARGET = "Nats-Schedule-Target"
 PREVIOUS_SEQUENCE = "Workflow-Previous-Sequence"
 # The historySequence of a status, so that statuses can be compared with histories without their payloads.
 HISTORY_SEQUENCE = "Workflow-History-Sequence"
+
+# Of a queue message: who released it, as executor, epoch and how it let go.
+RELEASED = "Workflow-Released"
 
 _SEQUENCE = re.compile(r"[0-9]{1,20}")
 

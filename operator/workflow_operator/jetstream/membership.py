@@ -7,17 +7,22 @@ import contextlib
 import hashlib
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from datetime import datetime
 
 from workflow_operator.history.errors import InvalidInput, Unavailable
 from workflow_operator.jetstream.answers import read_answer
 from workflow_operator.jetstream.connection import Connection
+from workflow_operator.jetstream.headers import TIME_STAMP
 from workflow_operator.jetstream.reads import direct_batch
-from workflow_operator.jetstream.topology import MEMBERS, member_subject
+from workflow_operator.jetstream.topology import MEMBERS, any_group_subjects, member_subject
 
 logger = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 2.0
+
+# A member that lives renews its key well before; the message of one that was killed comes back after this.
+_SIGN_OF_LIFE_SECONDS = 1.75 * REFRESH_SECONDS
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+")
 _GROUP = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
@@ -36,6 +41,30 @@ def rendezvous(members: Iterable[str], key: str) -> str | None:
 def _weight(member: str, key: str) -> bytes:
     # A zero byte occurs in neither, so that no two pairs hash the same text.
     return hashlib.blake2b(f"{member}\0{key}".encode(), digest_size=8).digest()
+
+
+async def living(connection: Connection, members: Collection[str]) -> frozenset[str]:
+    """Those of the members of any group that showed a sign of life just now, by the server's clock.
+
+    A key outlives its replica by up to its TTL, so its age is what counts.
+
+    Raises:
+        Unavailable: NATS does not answer.
+    """
+    if not members:
+        return frozenset()
+    subjects = [subject for member in sorted(members) for subject in any_group_subjects(member)]
+    info = await connection.api(f"STREAM.INFO.{MEMBERS}", {})
+    if error := info.get("error"):
+        raise Unavailable(f"JetStream: {MEMBERS}: {error.get('description')}")
+    batch = await direct_batch(connection, MEMBERS, {"multi_last": subjects, "batch": _MAX_MEMBERS})
+    now = datetime.fromisoformat(info["ts"])
+    return frozenset(
+        each.subject.rsplit(".", 1)[1]
+        for each in batch.messages
+        if _OPERATION not in each.headers
+        and (now - datetime.fromisoformat(each.headers[TIME_STAMP])).total_seconds() < _SIGN_OF_LIFE_SECONDS
+    )
 
 
 class Membership:

@@ -78,6 +78,7 @@ _SERVING = frozenset({Role.OPERATOR, Role.PROJECTOR, Role.EXECUTOR})
 _READING = _SERVING | {Role.READER}
 _EXECUTING = frozenset({Role.OPERATOR, Role.EXECUTOR})
 _OPERATOR, _PROJECTOR = frozenset({Role.OPERATOR}), frozenset({Role.PROJECTOR})
+_EXECUTOR = frozenset({Role.EXECUTOR})
 _BACKUP = frozenset({Role.BACKUP})
 
 GRANTS = (
@@ -92,8 +93,9 @@ GRANTS = (
     Grant("list histories", _PROJECTOR, _list(HISTORY)),
     # Which group of operators depends on what they watch.
     Grant("show that it lives, as an operator", _OPERATOR, (topology.member_subject("operators.*", "*"),)),
+    Grant("show that it lives, as an executor", _EXECUTOR, (topology.member_subject("executors", "*"),)),
     Grant("show that it lives, as a projector", _PROJECTOR, (topology.member_subject("projectors", "*"),)),
-    Grant("see who lives", _OPERATOR | _PROJECTOR, _api("DIRECT.GET", [MEMBERS])),
+    Grant("see who lives", _SERVING, _api("DIRECT.GET", [MEMBERS])),
     Grant(
         "check streams and consumers",
         _SERVING,

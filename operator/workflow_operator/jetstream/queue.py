@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -11,12 +12,13 @@ from typing import Any
 from nats.aio.msg import Msg
 
 from workflow_operator.history.errors import InvalidInput, Unavailable
+from workflow_operator.history.events import ExecutorRef, LetGo
 from workflow_operator.history.format import rfc3339
-from workflow_operator.history.ports import Delivery, QueueDepth
+from workflow_operator.history.ports import Delivery, QueueDepth, Release
 from workflow_operator.history.subjects import InstanceKey
 from workflow_operator.jetstream.answers import OUTDATED, read_answer
 from workflow_operator.jetstream.connection import Connection
-from workflow_operator.jetstream.headers import EXPECTED_SEQUENCE, SCHEDULE, SCHEDULE_TARGET
+from workflow_operator.jetstream.headers import EXPECTED_SEQUENCE, RELEASED, SCHEDULE, SCHEDULE_TARGET
 from workflow_operator.jetstream.pulling import nak, pull, send
 from workflow_operator.jetstream.topology import (
     EXECUTION,
@@ -29,6 +31,7 @@ from workflow_operator.jetstream.topology import (
 
 logger = logging.getLogger(__name__)
 
+_EPOCH = re.compile(r"[0-9]{1,9}")
 _TIMER_BATCH = 256
 _TIMER_PULL_SECONDS = 5.0
 _UNAVAILABLE_PAUSE_SECONDS = 0.5
@@ -54,6 +57,10 @@ class QueueDelivery:
     def queued_at(self) -> datetime:
         return self._message.metadata.timestamp
 
+    @property
+    def released(self) -> Release | None:
+        return read_release((self._message.headers or {}).get(RELEASED, ""))
+
     async def extend(self) -> None:
         # Not confirmed: a lost one costs a redelivery, which the history fences.
         await send(self._connection, self._message, b"+WPI")
@@ -72,6 +79,17 @@ class QueueDelivery:
 
     async def retry(self, delay_seconds: float) -> None:
         await nak(self._connection, self._message, delay_seconds)
+
+    async def release(self, release: Release) -> None:
+        # A new message in place of ours, unless the instance was queued anew meanwhile.
+        headers = {EXPECTED_SEQUENCE: str(self._message.metadata.sequence.stream), RELEASED: write_release(release)}
+        try:
+            answer = read_answer((await self._connection.request(self._message.subject, headers=headers)).data)
+        except Unavailable as error:
+            logger.info("%s: released without a word: %s", self._key, error)
+        else:
+            if answer.error:
+                logger.info("%s: not released, it is not held any more: %s", self._key, answer.description)
 
 
 class JetStreamWorkQueue:
@@ -151,6 +169,20 @@ class JetStreamWorkQueue:
         else:
             # Held still, perhaps by the executor that has just parked it: dropped, it would sleep on.
             await nak(self._connection, message, due_pause(message.metadata.num_delivered))
+
+
+def write_release(release: Release) -> str:
+    """As a header says it. Pure."""
+    how = LetGo.CRASH if release.crashed else LetGo.HAND_OVER
+    return f"{release.executor.id} {release.executor.epoch} {how}"
+
+
+def read_release(text: str) -> Release | None:
+    """What a header says; None if it is nothing that this release understands. Pure."""
+    match text.split(" "):
+        case [executor, epoch, (LetGo.CRASH | LetGo.HAND_OVER) as how] if _EPOCH.fullmatch(epoch):
+            return Release(ExecutorRef(id=executor, epoch=int(epoch)), crashed=how == LetGo.CRASH)
+    return None
 
 
 def queue_depth(stream: Mapping[str, Any], executors: Mapping[str, Any]) -> QueueDepth:

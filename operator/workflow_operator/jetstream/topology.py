@@ -58,6 +58,11 @@ def member_subject(group: str, member: str) -> str:
     return f"{_MEMBER}.{group}.{member}"
 
 
+def any_group_subjects(member: str) -> tuple[str, str]:
+    """Where a member shows that it lives, whatever its group."""
+    return member_subject("*", member), member_subject("operators.*", member)
+
+
 def partition_consumer(partition: int) -> str:
     return f"partition-{partition:02}"
 

@@ -9,11 +9,13 @@ from workflow_operator.replay.claims import (
     Drive,
     Ended,
     Missing,
+    Sight,
     Sleeping,
     cancel_request,
     crashes_in_a_row,
     next_action,
     overtaken_by,
+    silent_claimers,
 )
 from workflow_operator.replay.replay import Delivery, Mode, New, Recorded, Replay, Start, Unanswered
 
@@ -28,6 +30,7 @@ __all__ = [
     "New",
     "Recorded",
     "Replay",
+    "Sight",
     "Sleeping",
     "Start",
     "Unanswered",
@@ -35,4 +38,5 @@ __all__ = [
     "crashes_in_a_row",
     "next_action",
     "overtaken_by",
+    "silent_claimers",
 ]

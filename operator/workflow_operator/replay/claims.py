@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
-from workflow_operator.history import EventType, InstanceEvent
+from workflow_operator.history import EventType, InstanceEvent, LetGo, Release
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Abandon:
-    """It killed its executor ``crashes`` times in a row: append ``failed``."""
+    """It ended ``crashes`` executors or sandboxes in a row: append ``failed``."""
 
     epoch: int
     crashes: int
@@ -46,23 +46,38 @@ class Abandon:
 
 @dataclass(frozen=True, slots=True)
 class Drive:
-    """Run the script. ``claim``: append ``claimed`` first, so that whoever drove it before is fenced off."""
+    """Run the script. ``claim``: append ``claimed`` first, so that whoever drove it before is fenced off, with what
+    is known of how that one let go. ``crashes`` in a row are behind it."""
 
     epoch: int
-    claim: bool
+    claim: LetGo | None
+    crashes: int = 0
 
 
 NextAction: TypeAlias = Missing | Ended | Sleeping | Cancel | Abandon | Drive
 
 
-def next_action(events: Sequence[InstanceEvent], *, attempt: int, now: datetime, crash_limit: int) -> NextAction:
-    """Decide for a delivered instance.
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What an executor knows of a delivered instance beside its history.
 
     Args:
-        events: its whole history.
         attempt: how many times the queue has delivered this message, from 1.
-        crash_limit: claims in a row without a new event after which the run is given up.
+        now: the later of the executor's clock and the queue's time of the message, so that what a timer woke is due.
+        crash_limit: crashes in a row without a new event after which the run is given up.
+        released: what the holder that released the message said.
+        alive: executors that are known to live.
     """
+
+    attempt: int
+    now: datetime
+    crash_limit: int
+    released: Release | None = None
+    alive: Collection[str] = ()
+
+
+def next_action(events: Sequence[InstanceEvent], sight: Sight) -> NextAction:
+    """Decide for a delivered instance, from its whole history."""
     if not events:
         return Missing()
     last = events[-1]
@@ -71,23 +86,56 @@ def next_action(events: Sequence[InstanceEvent], *, attempt: int, now: datetime,
     epoch = sum(event.type is EventType.CLAIMED for event in events)
     if (request := cancel_request(events)) is not None:
         return Cancel(epoch, request.reason or "")
-    if last.type is EventType.WAITING and last.wake_at is not None and last.wake_at > now:
+    if last.type is EventType.WAITING and last.wake_at is not None and last.wake_at > sight.now:
         return Sleeping(last.wake_at, last.sequence)
-    crashes = crashes_in_a_row(events)
-    if crashes >= crash_limit:
+    crashes = crashes_in_a_row(events, sight.released, sight.alive)
+    if crashes >= sight.crash_limit:
         return Abandon(epoch, crashes)
-    fresh = attempt == 1 and last.type is EventType.STARTED
-    return Drive(epoch if fresh else epoch + 1, claim=not fresh)
+    if sight.attempt == 1 and sight.released is None and last.type is EventType.STARTED:
+        return Drive(epoch, claim=None)
+    return Drive(epoch + 1, claim=let_go(last, sight.released), crashes=crashes)
 
 
-def crashes_in_a_row(events: Sequence[InstanceEvent]) -> int:
-    """The claims at the end of the history: each one an executor that recorded nothing after it."""
+def let_go(last: InstanceEvent, released: Release | None) -> LetGo:
+    """How the executor of the last event let go of the instance, as far as is known."""
+    if released is None or last.executor is None or released.executor != last.executor:
+        return LetGo.SILENCE
+    return LetGo.CRASH if released.crashed else LetGo.HAND_OVER
+
+
+def crashes_in_a_row(
+    events: Sequence[InstanceEvent], released: Release | None = None, alive: Collection[str] = ()
+) -> int:
+    """The executors at the end of the history that claimed the instance, crashed, and recorded nothing in between.
+
+    A crash is one that the executor told of, or its silence, unless it lives: it was only overtaken then. Who handed
+    over did not crash, nor did an executor of a release that could not tell the one from the other.
+    """
     count = 0
+    for event, how in _last_claims(events, released):
+        silent = how == LetGo.SILENCE and event.executor is not None and event.executor.id not in alive
+        if event.predecessor is not None and (silent or how == LetGo.CRASH):
+            count += 1
+    return count
+
+
+def silent_claimers(events: Sequence[InstanceEvent], released: Release | None) -> frozenset[str]:
+    """The executors that :func:`crashes_in_a_row` counts unless they live."""
+    claims = _last_claims(events, released)
+    return frozenset(event.executor.id for event, how in claims if how == LetGo.SILENCE and event.executor)
+
+
+def _last_claims(events: Sequence[InstanceEvent], released: Release | None) -> Iterable[tuple[InstanceEvent, str]]:
+    """The claims at the end of the history, each with how its executor let go; the last one first."""
+    if not events:
+        return
+    how: str = let_go(events[-1], released)
     for event in reversed(events):
         if event.type is not EventType.CLAIMED:
             break
-        count += 1
-    return count
+        yield event, how
+        # What this one does not tell, its predecessor did not say.
+        how = event.predecessor or LetGo.SILENCE
 
 
 def cancel_request(events: Iterable[InstanceEvent]) -> InstanceEvent | None:

@@ -1,0 +1,57 @@
+"""The message that stands for an instance, in the hands of one executor."""
+
+from __future__ import annotations
+
+from workflow_operator.history import Delivery, ExecutorRef, InstanceKey, Release
+
+
+class Holding:
+    """One instance that this executor holds, by the newest message that was delivered for it.
+
+    A message can be delivered again to the very executor that holds it: after NATS was away, or after the executor
+    overslept. The new delivery takes the place of the old one then, and nobody is overtaken.
+    """
+
+    def __init__(self, delivery: Delivery) -> None:
+        self.newest = delivery
+        self.key: InstanceKey = delivery.key
+        # Who this is in the history, once it drives.
+        self.executor: ExecutorRef | None = None
+        self.renewals = 0
+        self._open = True
+
+    @property
+    def open(self) -> bool:
+        """Whether the newest message was neither acked nor given back."""
+        return self._open
+
+    def renew(self, delivery: Delivery) -> None:
+        """Take the message that was delivered once more in place of the one before."""
+        self.newest = delivery
+        self.renewals += 1
+        self._open = True
+
+    async def extend(self) -> None:
+        if self._open:
+            await self.newest.extend()
+
+    async def ack(self) -> None:
+        self._open = False
+        await self.newest.ack()
+
+    async def retry(self, delay_seconds: float) -> None:
+        self._open = False
+        await self.newest.retry(delay_seconds)
+
+    async def give_back(self, *, crashed: bool = False, pause_seconds: float = 0.0) -> None:
+        """Let another executor have it: at once and with a word, if it was driven here, else after the pause."""
+        self._open = False
+        if self.executor is None:
+            # Whoever drove it before may have left a word in the message, which has to stay.
+            await self.newest.retry(pause_seconds)
+        else:
+            await self.newest.release(Release(self.executor, crashed))
+
+    def lose(self) -> None:
+        """Another executor has the instance: the message is its own."""
+        self._open = False
