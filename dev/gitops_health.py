@@ -1,15 +1,18 @@
-"""What GitOps tools make of objects, by their own code: kstatus as Flux has it, and Lua as Argo CD runs it."""
+"""What GitOps tools make of objects, by their own code: Flux by kstatus and its variables, Argo CD by Lua."""
 
 import json
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import yaml
 
 from dev.go_build import Progress, build, find_go, required_version
 from dev.tools import build_once, cache_folder, cache_key
 
 SOURCE = Path(__file__).with_name("gitopshealth")
+SUBSTITUTE = "kustomize.toolkit.fluxcd.io/substitute"
 BUILD_FLAGS = ("-buildvcs=false", "-trimpath", "-ldflags=-s -w")
 
 
@@ -36,6 +39,22 @@ class GitOpsHealth:
         Argo CD judges an object that is being deleted by itself, unless it is a hook of its own.
         """
         return self._judge(["argocd", str(health_check)], objects)
+
+    def substituted(self, manifest: Mapping[str, Any], variables: Mapping[str, str], *, strict: bool) -> dict[str, Any]:
+        """The object that Flux applies for a manifest in a Kustomization with ``postBuild.substitute``.
+
+        Flux leaves alone what is annotated or labelled so. Raises CalledProcessError, in the strict mode also for a
+        variable that is not given.
+        """
+        metadata = manifest["metadata"]
+        if "disabled" in (metadata.get(kind, {}).get(SUBSTITUTE) for kind in ("annotations", "labels")):
+            return dict(manifest)
+        flags = ["--strict"] if strict else []
+        command = [str(self._program), "substitute", *flags, *(f"{name}={value}" for name, value in variables.items())]
+        text = yaml.safe_dump(manifest, sort_keys=False, width=10_000)
+        done = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
+        found: dict[str, Any] = yaml.safe_load(done.stdout)
+        return found
 
     def _judge(self, arguments: list[str], objects: Iterable[dict[str, Any]]) -> list[Verdict]:
         lines = "".join(json.dumps(each) + "\n" for each in objects)

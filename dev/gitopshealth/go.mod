@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/fluxcd/cli-utils v1.2.2
+	github.com/fluxcd/pkg/envsubst v1.8.0
 	github.com/yuin/gopher-lua v1.1.2
 	k8s.io/apimachinery v0.36.2
 )

@@ -1,6 +1,8 @@
-// Command gitopshealth says what GitOps tools make of objects: Flux by kstatus, Argo CD by a health check in Lua.
+// Command gitopshealth says what GitOps tools make of objects: Flux by kstatus, Argo CD by a health check in Lua; and
+// what Flux makes of a manifest with variables.
 //
-// It reads one JSON object a line from standard input and writes {"status": ..., "message": ...} a line.
+// For the first two it reads one JSON object a line from standard input and writes {"status": ..., "message": ...} a
+// line; for the last one it reads a text, and writes one.
 package main
 
 import (
@@ -11,16 +13,19 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	"github.com/fluxcd/pkg/envsubst"
 	lua "github.com/yuin/gopher-lua"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 )
 
 const usage = `usage: gitopshealth kstatus            what Flux says of the objects on standard input
-       gitopshealth argocd HEALTH.LUA  what the health check says of them in Argo CD`
+       gitopshealth argocd HEALTH.LUA  what the health check says of them in Argo CD
+       gitopshealth substitute [--strict] [NAME=VALUE...]  what Flux makes of the manifest on standard input`
 
 // Argo CD gives a health check this long.
 const luaTimeout = time.Second
@@ -34,14 +39,47 @@ type verdict struct {
 type judge func(object map[string]any) (verdict, error)
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "substitute" {
+		exitOn(substitute(os.Args[2:], os.Stdin, os.Stdout))
+		return
+	}
 	judge, err := chosen(os.Args[1:])
 	if err == nil {
 		err = judgeAll(judge, os.Stdin, os.Stdout)
 	}
+	exitOn(err)
+}
+
+func exitOn(err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+// substitute does what Flux does with spec.postBuild.substitute. A variable that is not given is an error in the strict
+// mode, and empty otherwise.
+func substitute(args []string, input io.Reader, output io.Writer) error {
+	strict := len(args) > 0 && args[0] == "--strict"
+	given := map[string]string{}
+	for _, arg := range args {
+		if name, value, found := strings.Cut(arg, "="); found {
+			given[name] = value
+		}
+	}
+	manifest, err := io.ReadAll(input)
+	if err != nil {
+		return err
+	}
+	made, err := envsubst.Eval(string(manifest), func(name string) (string, bool) {
+		value, found := given[name]
+		return value, found || !strict
+	})
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(output, made)
+	return err
 }
 
 func chosen(args []string) (judge, error) {

@@ -62,7 +62,7 @@ annotations:
 {{- end -}}
 
 {{- define "workflow-operator.crdAnnotations" -}}
-{{- $keep := ternary (dict "helm.sh/resource-policy" "keep") (dict) .Values.crds.keep -}}
+{{- $keep := ternary (dict "helm.sh/resource-policy" "keep" "argocd.argoproj.io/sync-options" "Prune=false") (dict) .Values.crds.keep -}}
 {{- with merge $keep .Values.commonAnnotations -}}
 {{- toYaml . -}}
 {{- end -}}
