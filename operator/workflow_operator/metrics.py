@@ -191,6 +191,7 @@ SANDBOX_KILLS = _counter(
         "Timeout",
         "CpuLimit",
         "MemoryLimit",
+        "HostLimit",
         "EngineCrash",
         "HistoryLimit",
         "PayloadTooLarge",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -192,7 +192,10 @@ class Flood:
     async def next(self) -> HostCall | LogLine | Returned:
         return next(self._lines, Returned(None))
 
-    async def answer(self, value: Any, time_ms: int) -> None: ...
+    async def guarded(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        return await work()
+
+    async def answer(self, value: Any, time_ms: int, *, recorded: bool = True) -> None: ...
 
 
 async def test_a_flood_of_log_lines_leaves_room_for_others() -> None:

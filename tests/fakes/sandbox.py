@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic import JsonValue
 
 from workflow_operator.engine.script import Session
 from workflow_operator.history.errors import ScriptError
 from workflow_operator.javascript.host import HostCall, Job, LogLine, Returned
+
+T = TypeVar("T")
 
 ScriptBody: TypeAlias = Generator[HostCall | LogLine, int, Any]
 """Yields what the script asks for, is sent the time of each answer (ms since 1970), returns the output."""
@@ -63,6 +65,9 @@ class FakeSession:
         self._answer: int | None = None
         self.job: Job | None = None
 
+    async def guarded(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        return await work()
+
     async def begin(self, job: Job) -> None:
         self.job = job
         self._body = self._script(None if job.input_json is None else job.input_json)
@@ -76,7 +81,7 @@ class FakeSession:
         self._answer = None
         return message
 
-    async def answer(self, value: JsonValue, time_ms: int) -> None:
+    async def answer(self, value: JsonValue, time_ms: int, *, recorded: bool = True) -> None:
         assert value is None
         await _pause()
         self._answer = time_ms

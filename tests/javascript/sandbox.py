@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from workflow_operator.history import Json
 from workflow_operator.history.errors import ScriptError
 from workflow_operator.javascript.host import HostCall, Job, JsonValue, Limits, LogLine, Returned, Session
 
@@ -17,7 +19,7 @@ class Transcript:
 
     calls: list[HostCall] = field(default_factory=list)
     lines: list[LogLine] = field(default_factory=list)
-    output: JsonValue = None
+    output: JsonValue = None  # parsed
     error: ScriptError | None = None
 
     @property
@@ -48,10 +50,22 @@ async def run(session: Session, what: Job | str) -> Transcript:
             if isinstance(message, LogLine):
                 transcript.lines.append(message)
                 continue
-            transcript.calls.append(message)
+            transcript.calls.append(plain(message))
             await session.answer(None, START_MS + STEP_MS * len(transcript.calls))
     except ScriptError as error:
         transcript.error = error
     else:
-        transcript.output = message.output
+        transcript.output = message.output.load()
     return transcript
+
+
+def returned(value: JsonValue) -> Returned:
+    return Returned(Json.of(value))
+
+
+def plain(call: HostCall) -> HostCall:
+    """The call with its values parsed."""
+    arguments: dict[str, Any] = {
+        name: value.load() if isinstance(value, Json) else value for name, value in call.arguments.items()
+    }
+    return replace(call, arguments=arguments)

@@ -90,7 +90,10 @@ async def test_a_value_that_just_fits_is_returned(session: Session) -> None:
     script = "function main(n) { return '😀'.repeat(n) }"
     assert (await run(session, job(script, input_json="24", limits=limits))).returned() == "😀" * 24
     result = await run(session, job(script, input_json="25", limits=limits))
-    assert result.failure()[1] == "the return value has 102 bytes as JSON, the cap is 100"
+    assert (
+        result.failure()[1]
+        == "the return value has 102 bytes as JSON, the cap is 100 (WORKFLOW_OPERATOR_PAYLOAD_BYTES)"
+    )
 
 
 async def test_a_limit_error_can_be_caught_in_the_script(session: Session) -> None:

@@ -11,9 +11,9 @@ import signal
 import pytest
 
 from tests.fakes.polling import eventually
-from tests.javascript.sandbox import job, run
+from tests.javascript.sandbox import job, returned, run
 from workflow_operator.history.errors import CpuLimit, EngineCrash, MemoryLimit, ScriptError, Timeout
-from workflow_operator.javascript.host import HostCall, Limits, LogLine, Returned, SandboxPool
+from workflow_operator.javascript.host import HostCall, Limits, LogLine, SandboxPool
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -48,7 +48,7 @@ async def test_a_limit_is_a_typed_error_and_the_run_beside_it_goes_on(
         assert isinstance(await beside.next(), HostCall)
         assert type((await run(bomb, job(script, limits=limits))).error) is kind
         await beside.answer(None, 0)
-        assert await beside.next() == Returned("undisturbed")
+        assert await beside.next() == returned("undisturbed")
     async with pool.session("tests") as after:
         assert (await run(after, "function main() { return 1 }")).returned() == 1
 
@@ -61,7 +61,7 @@ async def test_waiting_for_the_host_takes_no_time() -> None:
         await session.next()
         now += 3600.0
         await session.answer(None, 0)
-        assert await session.next() == Returned(1)
+        assert await session.next() == returned(1)
     await waiting.close()
 
 
@@ -87,7 +87,7 @@ async def test_cancelling_next_loses_no_message(pool: SandboxPool) -> None:
             assert task.cancelled()
         os.kill(session.pid, signal.SIGCONT)
         assert await session.next() == LogLine("info", "x")
-        assert await session.next() == Returned(1)
+        assert await session.next() == returned(1)
 
 
 async def test_a_cancelled_session_ends_its_process(pool: SandboxPool) -> None:

@@ -1,83 +1,45 @@
-"""A sandbox is not trusted: what it says is checked before anyone reads it."""
+"""What a sandbox's texts and ends become: pure, with tables."""
+
+# ruff: noqa: E501 - tables, one case a line
 
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 
-from tests.javascript.sandbox import job
-from workflow_operator.history.errors import CpuLimit, EngineCrash, MemoryLimit, NotSerializable, ScriptError, Thrown
-from workflow_operator.javascript.host import HostCall, LogLine, Returned
+from workflow_operator.app.settings import Settings
+from workflow_operator.history.errors import (
+    CpuLimit,
+    EngineCrash,
+    MemoryLimit,
+    ScriptError,
+    Thrown,
+)
+from workflow_operator.javascript.host import Limits
 from workflow_operator.javascript.host.messages import Exit
+from workflow_operator.javascript.host.places import Place, Source
 from workflow_operator.javascript.host.reports import (
     CUT_MARK,
-    Malformed,
-    Place,
     cut,
     death,
+    failure,
     from_report,
-    parse,
+    no_start,
     place_in_stack,
-    within,
+    processor,
+    wall,
 )
 from workflow_operator.javascript.worker.job import candidates, is_identifier
-from workflow_operator.javascript.worker.wire import Decoder, ProtocolError, encode
-
-JOB = job("a\nb")
-
-
-@pytest.mark.parametrize(
-    ("body", "message"),
-    [
-        (b'{"kind":"returned","output":[1]}', Returned([1])),
-        (b'{"kind":"returned","output":"\\ud800x\\\\ud800\\udfff"}', Returned("\ufffdx\\ud800\ufffd")),
-        (b'{"kind":"log","level":"warn","text":"t"}', LogLine("warn", "t")),
-        (b'{"kind":"call","name":"n","stack":"","arguments":{}}', HostCall("n", {}, None)),
-        (b'{"kind":"call","name":"n","stack":"Error\\n    at workflow.js:2:1","arguments":{}}', HostCall("n", {}, 2)),
-        (
-            b'{"kind":"call","name":"n","stack":"Error\\n    at workflow.js:0:1","arguments":{}}',
-            HostCall("n", {}, None),
-        ),
-    ],
+from workflow_operator.javascript.worker.wire import (
+    Decoder,
+    ProtocolError,
+    answered_by_record,
+    encode,
+    frame_cap,
 )
-def test_messages(body: bytes, message: object) -> None:
-    assert parse(body, JOB) == message
 
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"\xff",
-        b"[]",
-        b"{}",
-        b'{"kind":"other"}',
-        b'{"kind":"returned"}',
-        b'{"kind":"returned","output":NaN}',
-        b'{"kind":"returned","output":1e999}',
-        b'{"kind":"returned","output":' + b"1" * 5000 + b"}",
-        b'{"kind":"log","level":"fatal","text":""}',
-        b'{"kind":"log","level":"info","text":1}',
-        b'{"kind":"call","name":1,"stack":"","arguments":{}}',
-        b'{"kind":"call","name":"n","stack":"","arguments":[]}',
-        b'{"kind":"failed","error":"Thrown"}',
-    ],
-)
-def test_anything_else_is_malformed(body: bytes) -> None:
-    with pytest.raises(Malformed):
-        parse(body, JOB)
-
-
-def test_too_deep_a_value_is_not_serializable() -> None:
-    with pytest.raises(NotSerializable):
-        parse(b'{"kind":"returned","output":' + b"[" * 100_000 + b"]" * 100_000 + b"}", JOB)
-
-
-def test_an_unknown_kind_of_failure_is_something_thrown() -> None:
-    body = {"kind": "failed", "error": "Timeout", "name": "N", "message": "m", "stack": "", "report": ""}
-    assert isinstance(parse(json.dumps(body).encode(), JOB), Thrown)
+LIMITS = Limits(memory_bytes=100)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +79,7 @@ def test_the_place_is_the_innermost_frame_of_the_script(stack: str, place: Place
     ],
 )
 def test_no_place_is_outside_the_script(place: Place | None, expected: tuple[int | None, int | None]) -> None:
-    assert within(place, "abc\r\n\N{GRINNING FACE}\u2028") == expected
+    assert Source("abc\r\n\N{GRINNING FACE}\u2028").within(place) == expected
 
 
 @pytest.mark.parametrize(
@@ -135,7 +97,7 @@ def test_no_place_is_outside_the_script(place: Place | None, expected: tuple[int
     ],
 )
 def test_reports(report: str, wanted: tuple[str, str, Place | None]) -> None:
-    assert from_report(report, "first\nsrc") == wanted
+    assert from_report(report, Source("first\nsrc")) == wanted
 
 
 @pytest.mark.parametrize(
@@ -148,11 +110,12 @@ def test_reports(report: str, wanted: tuple[str, str, Place | None]) -> None:
         (Exit(-9, 200), "", EngineCrash),
         (Exit(70, 0), "sandbox process: MemoryError()", MemoryLimit),
         (Exit(70, 0), "sandbox process: ValueError()", EngineCrash),
+        (Exit(-99), "", EngineCrash),
         (Exit(None), "", EngineCrash),
     ],
 )
 def test_deaths(end: Exit, stderr: str, kind: type[ScriptError]) -> None:
-    assert type(death(end, stderr, memory_bytes=100)) is kind
+    assert type(death(end, stderr, LIMITS, "before its first host call")) is kind
 
 
 def test_lines_are_cut_between_characters() -> None:
@@ -188,18 +151,58 @@ def test_no_identifiers(name: str) -> None:
     assert not is_identifier(name)
 
 
-@pytest.mark.parametrize(("levels", "taken"), [(100, True), (101, False), (50_000, False)])
-@pytest.mark.parametrize("limit", [1_000, 25_000])
-def test_how_deep_a_value_may_be_does_not_depend_on_the_process(levels: int, taken: bool, limit: int) -> None:
-    value = b"[" * levels + b"]" * levels
-    body = b'{"kind":"call","name":"transition","stack":"","arguments":{"function":"[f","payload":' + value + b"}}"
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(limit)
-    try:
-        if taken:
-            assert isinstance(parse(body, JOB), HostCall)
-        else:
-            with pytest.raises(NotSerializable, match="at most 100 levels"):
-                parse(body, JOB)
-    finally:
-        sys.setrecursionlimit(before)
+def test_an_unknown_class_of_failure_is_something_thrown() -> None:
+    error = failure("Timeout", "N", "m", (1, 2), ("at f", "caused by x"), LIMITS)
+    assert isinstance(error, Thrown)
+    assert (error.name, error.message, error.line, error.column, error.stack) == ("N", "m\ncaused by x", 1, 2, "at f")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (failure("MemoryLimit", "", "full", (3, 1), ("", ""), LIMITS), ["full", "100 bytes", "SCRIPT_MEMORY_BYTES"]),
+        (failure("PayloadTooLarge", "", "large", (3, 1), ("", ""), LIMITS), ["large", "PAYLOAD_BYTES"]),
+        (failure("Deadlock", "", "waits", (3, 1), ("", ""), LIMITS), ["waits"]),
+        (processor(LIMITS, "after sleep in line 3"), ["10 s", "SCRIPT_CPU_SECONDS", "after sleep in line 3"]),
+        (wall(LIMITS, "after sleep in line 3"), ["60 s", "SCRIPT_WALL_SECONDS", "after sleep in line 3"]),
+        (death(Exit(-24), "", LIMITS, "after sleep"), ["10 s", "SCRIPT_CPU_SECONDS", "after sleep"]),
+        (death(Exit(-5, 200), "", LIMITS, "after sleep"), ["100 bytes", "SCRIPT_MEMORY_BYTES", "after sleep"]),
+    ],
+)
+def test_an_error_of_a_limit_says_how_much_and_what_sets_it(error: ScriptError, words: list[str]) -> None:
+    for word in words:
+        assert word in error.message
+    for name in (word for word in words if word.isupper()):
+        assert name.lower() in Settings.model_fields
+        assert f"WORKFLOW_OPERATOR_{name}" in error.message
+
+
+@pytest.mark.parametrize(
+    ("stderr", "address_space", "overcommit", "words"),
+    [
+        ("x\n", 20_480_000_000, "0\n", ["1.5 TB", "20480000000 bytes", "ulimit -v"]),
+        ("x\n", None, "2\n", ["1.5 TB", "vm.overcommit_memory=2"]),
+        ("#\n# Fatal process out of memory: x\n==== C stack trace\n  /lib/y\n", None, "1", ["Fatal process out of memory: x"]),
+        ("Traceback\nModuleNotFoundError: no z\n", None, "0", ["ModuleNotFoundError: no z"]),
+        ("", None, "", ["nothing on its standard error"]),
+    ],
+)  # fmt: skip
+def test_why_v8_does_not_start_is_one_line(
+    stderr: str, address_space: int | None, overcommit: str, words: list[str]
+) -> None:
+    text = no_start(stderr, address_space, overcommit)
+    assert all(word in text for word in words)
+    assert "\n" not in text
+
+
+def test_a_frame_holds_the_largest_failure_and_twice_the_largest_value() -> None:
+    assert frame_cap(256 * 1024) == 2 * 256 * 1024 + 64 * 1024
+    assert frame_cap(1) > 6 * (65536 + 16384 + 8192 - 8192)
+    assert frame_cap(1024 * 1024) == 2 * 1024 * 1024 + 64 * 1024
+
+
+def test_the_answer_of_a_record_is_told_by_its_first_bytes() -> None:
+    answer = {"kind": "answer", "recorded": True, "time_ms": 1, "value": None}
+    assert answered_by_record(encode(answer)[4:])
+    assert not answered_by_record(encode({**answer, "recorded": False})[4:])
+    assert not answered_by_record(encode({"kind": "throw", "name": "x", "message": "m"})[4:])

@@ -8,8 +8,8 @@ import json
 
 import pytest
 
-from tests.javascript.sandbox import START_MS, job, run
-from workflow_operator.javascript.host import HostCall, Limits, Returned, Session
+from tests.javascript.sandbox import START_MS, job, plain, returned, run
+from workflow_operator.javascript.host import HostCall, Limits, Session
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -23,7 +23,8 @@ async def test_transition_records_before_its_function_runs_and_returns_its_value
     function second(payload) { log("in second", payload); return payload }"""
     result = await run(session, job(script, input_json='{"a": [1]}'))
     payload = {"given": {"a": [1]}, "when": "1970-01-01T00:00:00.000Z"}
-    assert result.calls == [HostCall("transition", {"function": "second", "payload": payload}, 4)]
+    [call] = result.calls
+    assert (call.name, call.arguments, call.line) == ("transition", {"function": "second", "payload": payload}, 4)
     assert result.texts == ["before", "in second " + json.dumps(payload, separators=(",", ":"))]
     assert result.returned() == payload
 
@@ -51,7 +52,7 @@ async def test_a_host_call_that_throws_can_be_caught(session: Session) -> None:
     )
     assert isinstance(await session.next(), HostCall)
     await session.throw("Unreachable", "no \ud800 way")
-    assert await session.next() == Returned(["Unreachable", "no \ufffd way", True])
+    assert await session.next() == returned(["Unreachable", "no \ufffd way", True])
 
 
 @pytest.mark.parametrize("size", [0, 1, 127, 128, 129, 1024, 32767, 32768, 32769, 70000, 250_000])
@@ -62,9 +63,9 @@ async def test_values_of_every_size_cross_unchanged(session: Session, size: int)
     for key in ("payload", "output"):
         call = await session.next()
         assert isinstance(call, HostCall)
-        assert call.arguments[key] == text
+        assert plain(call).arguments[key] == text
         await session.answer(text, START_MS)
-    assert await session.next() == Returned(len(text.encode("utf-16-le")) // 2)
+    assert await session.next() == returned(len(text.encode("utf-16-le")) // 2)
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def workflow_runner(transport: Transport, limits: EngineLimits) -> WorkflowRunne
 async def executor(transport: Transport, settings: Settings, log: LogSink) -> AsyncIterator[Executor]:
     """An executor with its sandboxes; it runs once its :meth:`Executor.run` does."""
     limits = settings.engine_limits()
-    sandboxes = SandboxPool(size=limits.slots)
+    sandboxes = SandboxPool(size=limits.slots, memory_bytes=limits.sandbox.memory_bytes)
     await sandboxes.start()
     try:
         yield Executor(

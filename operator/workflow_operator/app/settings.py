@@ -77,7 +77,9 @@ class Settings(BaseSettings):
     script_wall_seconds: float = Field(
         60.0, gt=0, description="Seconds a script may run between two host calls, waiting for a processor included."
     )
-    script_cpu_seconds: int = Field(10, ge=1, description="Seconds of processor time for one execution of a script.")
+    script_cpu_seconds: int = Field(
+        10, ge=1, le=1800, description="Seconds of processor time for a script, anew with each event in its history."
+    )
     script_memory_bytes: int = Field(128 * 1024 * 1024, ge=1, description="Bytes of memory for one script.")
     payload_bytes: int = Field(256 * 1024, ge=1, description="Bytes of one value as JSON: input, payload or output.")
 

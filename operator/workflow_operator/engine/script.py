@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from pydantic import JsonValue
 
@@ -21,6 +21,7 @@ from workflow_operator.history.errors import (
     CpuLimit,
     EngineCrash,
     HistoryLimit,
+    HostLimit,
     MemoryLimit,
     NonDeterminism,
     ScriptError,
@@ -30,15 +31,19 @@ from workflow_operator.history.errors import (
 from workflow_operator.javascript.host import HostCall, Job, LogLine, Returned
 from workflow_operator.replay import New, Recorded, Replay, Unanswered
 
+T = TypeVar("T")
+
 
 class Session(Protocol):
     """A sandbox process that runs one script; see :class:`workflow_operator.javascript.host.Session`."""
+
+    async def guarded(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T: ...
 
     async def begin(self, job: Job) -> None: ...
 
     async def next(self) -> HostCall | LogLine | Returned: ...
 
-    async def answer(self, value: JsonValue, time_ms: int) -> None: ...
+    async def answer(self, value: JsonValue, time_ms: int, *, recorded: bool = True) -> None: ...
 
 
 class Sandboxes(Protocol):
@@ -73,7 +78,7 @@ class Parked:
 
 
 # To run into a limit during a replay is not another way taken; and what is found to be one names both calls already.
-_SAYS_ALL = (Timeout, CpuLimit, MemoryLimit, HistoryLimit, NonDeterminism)
+_SAYS_ALL = (Timeout, CpuLimit, MemoryLimit, HostLimit, HistoryLimit, NonDeterminism)
 _LONGEST_SLEEP_SECONDS = 100 * 365 * 24 * 3600
 
 Outcome: TypeAlias = Succeeded | Failed | Cancelled | Parked
@@ -125,7 +130,7 @@ class Script:
         async with sandboxes.session(self._started.namespace) as session:
             try:
                 with counted_limits():
-                    return await self._run(session)
+                    return await session.guarded(lambda: self._run(session))
             except EngineCrash:
                 raise
             except ScriptError as error:
@@ -143,10 +148,12 @@ class Script:
                 self._replay.check_finished()
                 return Succeeded(message.output if self._output is None else self._output.output)
             else:
+                # Only a second finish is answered without an event.
+                recorded = message.name != "finish" or not self._finished
                 ended = await self._handle(message)
                 if ended is not None:
                     return ended
-                await session.answer(None, _milliseconds(self._replay.time))
+                await session.answer(None, _milliseconds(self._replay.time), recorded=recorded)
 
     def _job(self) -> Job:
         started = self._started
@@ -238,9 +245,8 @@ class Script:
         return event
 
 
-def _value(call: HostCall, name: str) -> JsonValue:
-    value: JsonValue = call.arguments[name]
-    return value
+def _value(call: HostCall, name: str) -> Json | JsonValue:
+    return call.arguments[name]
 
 
 def _text(call: HostCall, name: str) -> str:

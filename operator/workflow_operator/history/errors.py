@@ -18,6 +18,7 @@ Each class says who must act: a ``Retryable`` error may go away by itself and th
             ├── Timeout            the script ran longer than the wall-clock limit between two host calls
             ├── CpuLimit           the script used more processor time than the limit
             ├── MemoryLimit        the script used more memory than the limit
+            ├── HostLimit          what the script sends took its executor more time than the limit
             ├── EngineCrash        the sandbox process died, or the run keeps killing its executor
             ├── HistoryLimit       the history of the run is longer or larger than the cap
             ├── PayloadTooLarge    a value is larger than the cap
@@ -94,11 +95,17 @@ class ScriptError(Terminal):
 
 
 class Thrown(ScriptError):
-    """The script threw a value, or does not parse. ``name`` is the thrown error's own name."""
+    """The script threw a value, or does not parse.
 
-    def __init__(self, name: str, message: str, *, line: int | None = None, column: int | None = None) -> None:
+    ``name`` is the thrown error's own name, ``stack`` its frames in the user's script, one a line, if any.
+    """
+
+    def __init__(
+        self, name: str, message: str, *, line: int | None = None, column: int | None = None, stack: str = ""
+    ) -> None:
         super().__init__(message, line=line, column=column)
         self._name = name
+        self.stack = stack
 
     @property
     def name(self) -> str:
@@ -115,6 +122,10 @@ class CpuLimit(ScriptError):
 
 class MemoryLimit(ScriptError):
     """The script used more memory than the limit."""
+
+
+class HostLimit(ScriptError):
+    """What the script sends took its executor more time than the limit."""
 
 
 class EngineCrash(ScriptError):

@@ -81,7 +81,7 @@ class Json:
             str(data, "utf-8")
         except UnicodeDecodeError as error:
             raise NotSerializable(f"{what} is not JSON in UTF-8: {error}") from error
-        data = _without_lone_surrogates(data)
+        data = without_lone_surrogates(data)
         try:
             _SYNTAX.decode(data)
         except ValueError as error:
@@ -172,7 +172,8 @@ _NUMBER = re.compile(rb"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _INFINITE = (float("inf"),)
 
 
-def _without_lone_surrogates(data: bytes) -> bytes:
+def without_lone_surrogates(data: bytes) -> bytes:
+    """JSON in which each escape of a lone half of a surrogate pair is U+FFFD, as in V8's toWellFormed."""
     if not _ESCAPED_HALF.search(data):
         return data
     # 0xFE and 0xFF are no UTF-8: they stand for what is no escape of a lone half, so that every step is done in C.

@@ -45,6 +45,15 @@ class Channel(asyncio.Protocol):
         self._closed = True
         self._wake()
 
+    @property
+    def pending(self) -> bool:
+        """Whether something has arrived that nobody has received."""
+        return bool(self._frames)
+
+    def take_frames_of(self, max_bytes: int) -> None:
+        """Refuse larger frames from now on."""
+        self._decoder.max_frame_bytes = max_bytes
+
     async def receive(self) -> bytes | None:
         """The next frame; None at the end."""
         while not self._frames:

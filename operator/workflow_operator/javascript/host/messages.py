@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from workflow_operator.history import Json
+
 JsonValue: TypeAlias = Any
 Level: TypeAlias = Literal["info", "debug", "warn", "error"]
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one run may use. Time in which the script waits for the host does not count."""
+    """What one execution may use. Time in which the script waits for the host does not count."""
 
     wall_seconds: float = 60.0
     """Between two host calls."""
     cpu_seconds: int = 10
-    """Of processor time, in whole seconds, for the whole run."""
+    """Of processor time, in whole seconds, since the last host call that an event of the history answered."""
     memory_bytes: int = 128 * 1024 * 1024
     """Of the script's heap, and about as much beside it (array buffers)."""
     payload_bytes: int = 256 * 1024
@@ -24,7 +26,9 @@ class Limits:
     log_line_bytes: int = 8 * 1024
     """Of one log line in UTF-8; a longer one is cut and marked."""
     log_lines: int = 10_000
-    """For the whole run; then one line says that further ones are dropped."""
+    """For the whole execution; then one line says that further ones are dropped."""
+    log_bytes: int = 1024 * 1024
+    """Of all printed lines in UTF-8, for the whole execution; then one line says that further ones are dropped."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +51,14 @@ class Job:
 class HostCall:
     """The script waits for ``answer`` or ``throw``.
 
-    transition: {"function": str, "payload": any}; sleep: {"seconds": int}; finish: {"output": any}.
-    ``line`` counts from 1 in the script.
+    transition: {"function": str, "payload": Json}; sleep: {"seconds": int or float}; finish: {"output": Json}.
+    ``line`` and ``column`` count from 1 in the script.
     """
 
     name: str
-    arguments: JsonValue
+    arguments: dict[str, Json | str | int | float]
     line: int | None
+    column: int | None = None
 
 
 @dataclass(frozen=True)
@@ -68,12 +73,18 @@ class LogLine:
 class Returned:
     """The end of a run: what the entry function returned."""
 
-    output: JsonValue
+    output: Json
+
+
+@dataclass(frozen=True)
+class Spent:
+    """The process must not take another job; the run goes on to its end."""
 
 
 @dataclass(frozen=True)
 class Exit:
-    """How a sandbox process ended: exit code or minus the signal (None: unknown), and its peak resident memory."""
+    """How a sandbox process ended: exit code or minus the signal (None: unknown), and what it has used in its life."""
 
     code: int | None
     peak_bytes: int = 0
+    cpu_seconds: float = 0.0

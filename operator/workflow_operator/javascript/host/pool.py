@@ -9,20 +9,33 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 from workflow_operator.history.errors import EngineCrash
+from workflow_operator.javascript.host.guard import LoopGuard
+from workflow_operator.javascript.host.messages import Limits
 from workflow_operator.javascript.host.process import SandboxProcess, Zygote
 from workflow_operator.javascript.host.session import Session
 
 
 class SandboxPool:
-    """At most ``size`` processes, each of one namespace for all its life; ``idle`` blank ones are kept ready."""
+    """At most ``size`` processes, each of one namespace for all its life; ``idle`` blank ones are kept ready.
 
-    def __init__(self, *, size: int, idle: int = 2, clock: Callable[[], float] = time.monotonic) -> None:
+    A job may have at most ``memory_bytes`` as heap.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int,
+        idle: int = 2,
+        memory_bytes: int = Limits.memory_bytes,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         if size < 1 or idle < 0:
             raise ValueError(f"expected size >= 1 and idle >= 0, got {size} and {idle}")
         self._size = size
         self._blanks_wanted = min(idle, size)
         self._clock = clock
-        self._zygote = Zygote()
+        self._zygote = Zygote(memory_bytes)
+        self._guard = LoopGuard(self._zygote.kill_from_a_thread)
         self._idle: deque[SandboxProcess] = deque()  # least recently used first
         self._blank: deque[SandboxProcess] = deque()
         self._busy: set[SandboxProcess] = set()
@@ -48,6 +61,7 @@ class SandboxPool:
         if self._refill is not None:
             self._refill.cancel()
             await asyncio.wait([self._refill])
+        self._guard.close()
         await self._zygote.close()
         for process in (*self._idle, *self._blank):
             process.release()
@@ -64,7 +78,7 @@ class SandboxPool:
     async def _session(self, namespace: str) -> AsyncIterator[Session]:
         process = await self._take(namespace)
         self._busy.add(process)
-        session = Session(process, self._clock)
+        session = Session(process, self._guard, self._clock)
         try:
             yield session
         finally:
@@ -74,6 +88,8 @@ class SandboxPool:
             else:
                 self._end(process)
             self._wake_one()
+            # Taking a blank one is not the only way to have too few: while all slots were used, none could be made.
+            self._refill_soon()
 
     async def _take(self, namespace: str) -> SandboxProcess:
         while True:
@@ -126,6 +142,8 @@ class SandboxPool:
             self._forking -= 1
 
     def _refill_soon(self) -> None:
+        if not self._room_for_blanks():
+            return
         if self._refill is None or self._refill.done():
             self._refill = asyncio.get_running_loop().create_task(self._fill())
 
@@ -135,9 +153,12 @@ class SandboxPool:
             await self._fill_up()
 
     async def _fill_up(self) -> None:
-        while len(self._blank) < self._blanks_wanted and self._count() < self._size and not self._closed:
+        while self._room_for_blanks():
             self._blank.append(await self._fork())
             self._wake_one()
+
+    def _room_for_blanks(self) -> bool:
+        return len(self._blank) < self._blanks_wanted and self._count() < self._size and not self._closed
 
     def _count(self) -> int:
         return len(self._idle) + len(self._blank) + len(self._busy) + self._forking

@@ -30,6 +30,8 @@ V8_FLAGS = (
 
 _RESULT, _EXCHANGE = 0, 1
 _HEADER_BYTES = 8
+# Of one message in UTF-16; the executor takes far less.
+_MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 
 
 class Kind(IntEnum):
@@ -68,6 +70,10 @@ class EngineError(Exception):
         self.report = report
 
 
+class ExchangeError(Exception):
+    """The prelude never does this: somebody else is in its place."""
+
+
 class OutOfMemory(Exception):
     """The isolate reached its memory limit and was stopped."""
 
@@ -97,6 +103,7 @@ class Isolate:
         self._exchange = exchange
         self._on_error = on_error
         self._parts: list[bytes] = []
+        self._held = 0
         self._reply: list[bytes] = []
         self._address = 0
         self._capacity = 0
@@ -193,14 +200,24 @@ class Isolate:
     def _exchanged(self) -> None:
         header = (ctypes.c_int32 * 2).from_address(self._address)
         operation, count = header
+        if (operation == Operation.MORE) != bool(self._reply):
+            raise ExchangeError(f"operation {operation} with {len(self._reply)} parts of a reply left")
         if operation == Operation.MORE:
+            if self._parts:
+                raise ExchangeError("a reply was asked for in the middle of a message")
             self._fill(header)
             return
-        self._parts.append(ctypes.string_at(self._address + _HEADER_BYTES, 2 * min(count, self._capacity)))
+        if operation not in (Operation.PART, Operation.TELL, Operation.ASK) or not 0 <= count <= self._capacity:
+            raise ExchangeError(f"operation {operation} of {count} units")
+        self._parts.append(ctypes.string_at(self._address + _HEADER_BYTES, 2 * count))
+        self._held += 2 * count
+        if self._held > _MAX_MESSAGE_BYTES:
+            raise ExchangeError(f"a message of more than {_MAX_MESSAGE_BYTES} bytes")
         if operation == Operation.PART:
             return
         text = b"".join(self._parts).decode("utf-16-le", "replace")
         self._parts.clear()
+        self._held = 0
         if operation == Operation.TELL:
             self._exchange.tell(text)
             return

@@ -38,6 +38,9 @@ _CLONE_THREAD = 0x10000
 _PR_SET_NAME = 15
 _PR_SET_VMA = 0x53564D41
 
+# Of a sandbox process in all; the kernel kills it then.
+LIFE_CPU_SECONDS = 3600
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -76,6 +79,7 @@ def confine() -> None:
     _drop_capabilities()
     for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE):
         resource.setrlimit(limit, (0, 0))
+    _limit_hard(resource.RLIMIT_CPU, LIFE_CPU_SECONDS)
     # A soft limit raises SIGXCPU, which ends the process and names the reason; ignored, it would not.
     signal.signal(signal.SIGXCPU, signal.SIG_DFL)
     _install(filter_program(_architecture()))
@@ -96,6 +100,22 @@ def limit_cpu(seconds: int) -> None:
 def limit_data(size: int) -> None:
     """Private writable memory in bytes; more is refused by the kernel."""
     _limit_soft(resource.RLIMIT_DATA, size)
+
+
+def limit_data_for_life(size: int) -> None:
+    """As :func:`limit_data`, and never more again."""
+    _limit_hard(resource.RLIMIT_DATA, size)
+
+
+def give_back_memory() -> None:
+    """Return to the kernel what the allocator has kept of what was freed."""
+    _libc.malloc_trim(0)
+
+
+def _limit_hard(what: int, wanted: int) -> None:
+    _, hard = resource.getrlimit(what)
+    least = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(what, (least, least))
 
 
 def _limit_soft(what: int, wanted: int) -> None:

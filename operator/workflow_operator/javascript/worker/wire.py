@@ -1,16 +1,24 @@
 """The frames between executor, sandbox process and zygote: a four-byte big-endian length, then JSON in UTF-8.
 
-A message is an object with a ``kind``; a reader refuses kinds that it does not know, so kinds can be added.
+A message is an object with a ``kind``. Texts of the sandbox are made by the prelude, which cuts them; the executor
+refuses what is longer. Units are UTF-16 code units.
 
-    executor -> sandbox   job     {script, entrypoint, input, instance_id, seed: [low, high], time_ms, limits}
-                          answer  {value, time_ms}
-                          throw   {name, message}
-    sandbox -> executor   ready   {pid}                         the process is confined and has an isolate
-                          call    {name, stack, arguments}      the script is blocked until answer or throw
-                          log     {level, text}
+    executor -> sandbox   job      {script, entrypoint, input, instance_id, seed: [low, high], time_ms, limits}
+                          answer   {recorded, time_ms, value}, in this order; recorded: an event of the history
+                                   answers, so the processor budget begins anew
+                          throw    {name, message}
+    sandbox -> executor   ready    {pid}                          the process is confined and has an isolate; once
+                          call     {name: at most 64 units, line, column, arguments}
+                                                                  the script is blocked until answer or throw
+                          log      {level, text}
+                          spent    {}                             the process is to take no other job; before the end
                           returned {output}
-                          failed  {error, name, message, stack, report}; report is the engine's own text, if any,
-                                  and then name is empty where only that text is known
+                          failed   {error, name: 256, message: 8192, line, column, stack: 16384, cause: 4096,
+                                   report: 65536}; error is the class, stack the script's frames, report the engine's
+                                   own text, from which the rest is read where name is empty
+
+Both sides are states: a message that is not expected now ends the sandbox process. Before its first job it may send
+64 KiB, then :func:`frame_cap`.
 """
 
 from __future__ import annotations
@@ -22,13 +30,28 @@ from collections.abc import Mapping
 from typing import Any
 
 HEADER = struct.Struct(">I")
-MAX_FRAME_BYTES = 16 * 1024 * 1024
+# What is around a value: names, places, and the frames that hold none.
+FRAME_BYTES = 64 * 1024
+# A failure's texts, each unit as six bytes of an escape.
+_FAILURE_BYTES = 512 * 1024
 SCRIPT_NAME = "workflow.js"
 PRELUDE_NAME = "prelude.js"
+
+_RECORDED = b'{"kind":"answer","recorded":true,'
 
 
 class ProtocolError(Exception):
     """The other side sent something that is no frame."""
+
+
+def frame_cap(payload_bytes: int) -> int:
+    """The largest frame of a sandbox whose values have at most ``payload_bytes``: escapes can double a value."""
+    return max(2 * payload_bytes, _FAILURE_BYTES) + FRAME_BYTES
+
+
+def answered_by_record(reply: bytes) -> bool:
+    """Whether this reply of the executor is an answer that an event of the history gives."""
+    return reply.startswith(_RECORDED)
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
@@ -42,11 +65,11 @@ def frame(body: bytes) -> bytes:
 
 
 class Decoder:
-    """Cuts a byte stream into frames, whatever pieces it arrives in."""
+    """Cuts a byte stream into frames, whatever pieces it arrives in. ``max_frame_bytes`` may be changed."""
 
-    def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
+    def __init__(self, max_frame_bytes: int = FRAME_BYTES) -> None:
         self._buffer = bytearray()
-        self._max_frame_bytes = max_frame_bytes
+        self.max_frame_bytes = max_frame_bytes
 
     def feed(self, data: bytes) -> list[bytes]:
         """The frames completed by ``data``. Raises ProtocolError for one that is over the cap."""
@@ -55,8 +78,8 @@ class Decoder:
         start = 0
         while len(self._buffer) - start >= HEADER.size:
             (length,) = HEADER.unpack_from(self._buffer, start)
-            if length > self._max_frame_bytes:
-                raise ProtocolError(f"frame of {length} bytes, at most {self._max_frame_bytes} are allowed")
+            if length > self.max_frame_bytes:
+                raise ProtocolError(f"frame of {length} bytes, at most {self.max_frame_bytes} are allowed")
             end = start + HEADER.size + length
             if len(self._buffer) < end:
                 break

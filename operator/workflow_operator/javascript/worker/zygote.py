@@ -4,7 +4,7 @@ It is asked over a SOCK_SEQPACKET socket, one JSON object in each packet:
 
     {"fork": id} with two descriptors: the sandbox's socket, and where its standard error goes
     {"kill": id}
-    -> {"started": pid}, {"exited": id, "code": exit code or -signal, "peak_bytes": n}
+    -> {"started": pid}, {"exited": id, "code": exit code or -signal, "peak_bytes": n, "cpu_seconds": n}
 
 It ends, and all sandbox processes with it, when the executor's end is closed.
 """
@@ -22,12 +22,15 @@ from workflow_operator.javascript.worker import bridge, child, confine, prelude
 
 _PACKET_BYTES = 4096
 _FORK_FAILED = 71  # EX_OSERR
+# Below the executor, which serves all of them: about a tenth of its share where both want a processor.
+_NICE = 10
 
 
 class Zygote:
-    def __init__(self, control: socket.socket, source: str) -> None:
+    def __init__(self, control: socket.socket, source: str, memory_bytes: int) -> None:
         self._control = control
         self._source = source
+        self._memory_bytes = memory_bytes
         self._children: dict[int, str] = {}
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -81,7 +84,7 @@ class Zygote:
                 self._become_child(parent, channel, errors)
         except OSError as error:
             os.write(errors, f"fork: {error}".encode())
-            self._report({"exited": identity, "code": _FORK_FAILED, "peak_bytes": 0})
+            self._report({"exited": identity, "code": _FORK_FAILED, "peak_bytes": 0, "cpu_seconds": 0})
             return
         finally:
             os.close(channel)
@@ -91,13 +94,14 @@ class Zygote:
     def _become_child(self, parent: int, channel: int, errors: int) -> NoReturn:
         try:
             confine.die_with_parent(parent)
+            os.nice(_NICE)
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.dup2(errors, 1)
             os.dup2(errors, 2)
             os.dup2(channel, 3)
             os.closerange(4, 4096)
-            child.serve(3, self._source)
+            child.serve(3, self._source, self._memory_bytes)
         except BaseException as error:
             os.write(2, f"sandbox process: {error!r}\n".encode())
         os._exit(70)
@@ -114,7 +118,8 @@ class Zygote:
                 return
             identity = self._children.pop(pid)
             code = os.waitstatus_to_exitcode(status)
-            self._report({"exited": identity, "code": code, "peak_bytes": usage.ru_maxrss * 1024})
+            used = {"peak_bytes": usage.ru_maxrss * 1024, "cpu_seconds": usage.ru_utime + usage.ru_stime}
+            self._report({"exited": identity, "code": code, **used})
 
     def _report(self, message: dict[str, Any]) -> None:
         try:
@@ -123,12 +128,13 @@ class Zygote:
             os._exit(0)
 
 
-def main(control: int) -> None:
+def main(control: int, memory_bytes: int) -> None:
+    """Load V8 and serve. ``memory_bytes`` is the most that a job of these sandboxes may have as heap."""
     bridge.initialise()
     # Loaded on first use, which in a sandbox process would need a file.
     for codec in ("utf-8", "utf-16-le", "ascii", "latin-1"):
         "".encode(codec)
-    Zygote(socket.socket(fileno=control), prelude.source()).run()
+    Zygote(socket.socket(fileno=control), prelude.source(), memory_bytes).run()
 
 
 def _wake(number: int, frame: object) -> None:

@@ -1,0 +1,141 @@
+"""Reads what a sandbox sends. Pure; a sandbox is not trusted, so everything is checked, in linear time."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+
+from workflow_operator.history import MAX_NESTING, Json
+from workflow_operator.history.errors import NotSerializable, ScriptError
+from workflow_operator.history.values import without_lone_surrogates
+from workflow_operator.javascript.host import reports
+from workflow_operator.javascript.host.messages import HostCall, Limits, LogLine, Returned, Spent
+from workflow_operator.javascript.host.places import Place, Source
+
+NAME_CHARACTERS = 256
+
+Message: TypeAlias = HostCall | LogLine | Returned | Spent | ScriptError
+
+
+class Malformed(Exception):
+    """The sandbox sent something that it never sends."""
+
+
+_Number: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=999_999_999)] | None
+
+
+class _Form(msgspec.Struct, tag_field="kind", forbid_unknown_fields=True, gc=False):
+    """One kind of message; how it is sent says javascript/worker/wire.py."""
+
+
+class _Call(_Form, tag="call"):
+    name: Annotated[str, msgspec.Meta(max_length=64)]
+    arguments: msgspec.Raw
+    line: _Number = None
+    column: _Number = None
+    stack: Annotated[str, msgspec.Meta(max_length=65536)] = ""
+
+
+class _Log(_Form, tag="log"):
+    level: Literal["info", "debug", "warn", "error"]
+    text: str
+
+
+class _Spent(_Form, tag="spent"):
+    pass
+
+
+class _Returned(_Form, tag="returned"):
+    output: msgspec.Raw
+
+
+class _Failed(_Form, tag="failed"):
+    error: Annotated[str, msgspec.Meta(max_length=64)]
+    name: Annotated[str, msgspec.Meta(max_length=NAME_CHARACTERS)]
+    message: Annotated[str, msgspec.Meta(max_length=8192)]
+    stack: Annotated[str, msgspec.Meta(max_length=16384)]
+    report: Annotated[str, msgspec.Meta(max_length=65536)]
+    line: _Number = None
+    column: _Number = None
+    cause: Annotated[str, msgspec.Meta(max_length=4096)] = ""
+
+
+class _Transition(msgspec.Struct, forbid_unknown_fields=True):
+    function: Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARACTERS)]
+    payload: msgspec.Raw
+
+
+class _Sleep(msgspec.Struct, forbid_unknown_fields=True):
+    seconds: Annotated[int, msgspec.Meta(gt=0)] | Annotated[float, msgspec.Meta(gt=0)]
+
+
+class _Finish(msgspec.Struct, forbid_unknown_fields=True):
+    output: msgspec.Raw
+
+
+_MESSAGE = msgspec.json.Decoder(_Call | _Log | _Spent | _Returned | _Failed)
+_ARGUMENTS: dict[str, msgspec.json.Decoder[_Transition | _Sleep | _Finish]] = {
+    "transition": msgspec.json.Decoder(_Transition),
+    "sleep": msgspec.json.Decoder(_Sleep),
+    "finish": msgspec.json.Decoder(_Finish),
+}
+
+
+def parse(body: bytes, source: Source, limits: Limits) -> Message:
+    """One message of a sandbox; a ScriptError if it says that the run failed.
+
+    Raises:
+        NotSerializable: a value in it is nested too deeply, or no JSON that can be stored.
+        PayloadTooLarge: a value in it is larger than the cap. The prelude looks first; this is for who took its place.
+        Malformed: anything else that is no message.
+    """
+    try:
+        match _MESSAGE.decode(without_lone_surrogates(body)):
+            case _Call() as call:
+                line, column = source.within(_place(call.line, call.column) or reports.place_in_stack(call.stack))
+                return HostCall(call.name, _arguments(call, limits), line, column)
+            case _Log(level, text):
+                return LogLine(level, reports.cut(text, limits.log_line_bytes))
+            case _Returned(output):
+                return Returned(Json.checked(memoryview(output), "the return value", limits.payload_bytes))
+            case _Failed() as failed:
+                return _failure(failed, source, limits)
+            case _:
+                return Spent()
+    except ScriptError:
+        raise
+    except RecursionError:
+        raise NotSerializable(
+            f"a value is nested too deeply: expected at most {MAX_NESTING} levels of arrays and objects"
+        ) from None
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise Malformed(f"{error}: {body[:200]!r}") from None
+
+
+def _arguments(call: _Call, limits: Limits) -> dict[str, Json | str | int | float]:
+    if call.name not in _ARGUMENTS:
+        raise Malformed(f"unknown host call {call.name!r}")
+    match _ARGUMENTS[call.name].decode(call.arguments):
+        case _Transition(function, payload):
+            what = f"transition: the payload for {function}"
+            return {"function": function, "payload": Json.checked(memoryview(payload), what, limits.payload_bytes)}
+        case _Finish(output):
+            return {"output": Json.checked(memoryview(output), "finish: the output", limits.payload_bytes)}
+        case _Sleep(seconds):
+            return {"seconds": seconds}
+
+
+def _failure(failed: _Failed, source: Source, limits: Limits) -> ScriptError:
+    name, text = failed.name, failed.message
+    place = _place(failed.line, failed.column) or reports.place_in_stack(failed.stack)
+    if failed.report:
+        reported_name, reported_text, reported_place = reports.from_report(failed.report, source)
+        if not name:
+            name, text = reported_name[:NAME_CHARACTERS], reported_text
+        place = place or reports.place_in_stack(failed.report) or reported_place
+    return reports.failure(failed.error, name, text, source.within(place), (failed.stack, failed.cause), limits)
+
+
+def _place(line: int | None, column: int | None) -> Place | None:
+    return None if line is None else Place(line, column)
