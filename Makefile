@@ -5,10 +5,12 @@ READY := .venv/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e-node unit check format docs crds lock bench image clean
+.PHONY: help venv demo test e2e-node unit check format docs crds lock bench image clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: $(READY) ## Set up .venv alone: the command is then .venv/bin/workflow-operator
 
 demo: $(READY) ## Bring everything up on this machine, run the examples, stay up until Ctrl-C
 	@$(BIN)/python -m dev.demo $(ARGS)

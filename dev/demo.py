@@ -138,7 +138,8 @@ class Demo:
 
     def _what_to_try(self) -> str:
         kubeconfig = self._running.control_plane.kubeconfig
-        pids = " or ".join(str(each.pid) for each in self._running.operators if each.exit_code is None)
+        pid, *others = [each.pid for each in self._running.operators if each.exit_code is None]
+        other = "".join(f" or {each}" for each in others)
         return f"""everything is up until Ctrl-C. In another terminal:
 
     cd {PROJECT}
@@ -148,9 +149,11 @@ class Demo:
 
     kubectl get workflowruns --watch
     kubectl delete -f examples/steps.yaml; kubectl apply -f examples/steps.yaml
-    kill -9 {pids}     # in mid-run; the other operator goes on, and a new one starts
+    kill -9 {pid}     # an operator{other}, in mid-run; the other one goes on, and a new one starts
     workflow-operator history default/steps
     tail -f {self._running.directory}/*.log
+
+There is no controller manager: deleting a namespace never ends here, and Deployments start no pods.
 """
 
 

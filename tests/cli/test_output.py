@@ -68,5 +68,5 @@ def test_a_status_is_a_row() -> None:
         origin=Origin(cluster="c", name="nightly"),
     )
     _, row = statuses_table([ended]).splitlines()
-    assert row.split()[:4] == ["default", "nightly", "complete", "3"]
+    assert row.split()[:5] == ["default", "nightly", "Complete", "Succeeded", "3"]
     assert row.split()[-1] == str(KEY.instance_id)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from dev.control_plane import ControlPlane
 from dev.stack import Process, Stack, blocking
+from tests.e2e.shell import Shell
 from tests.e2e.world import World
 from tests.fixtures.workflowruns import Kubectl
 
@@ -18,6 +20,14 @@ REPLICAS = 2
 def stack(workflowrun_api: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with Stack(workflowrun_api, tmp_path_factory.mktemp("stack")) as running:
         yield running
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    """The commands, in a folder of its own."""
+    made = Shell(tmp_path)
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -20,9 +19,9 @@ import yaml
 
 from dev.stack import blocking
 from tests.e2e.scripts import QUICK, STEPS, TICKING, sleeper
+from tests.e2e.shell import Shell, clean
 from tests.e2e.world import assert_sound, connected, drivers, handovers, histories, transitions, until
 from tests.fakes.events import plain
-from tests.fixtures.workflowruns import manifest
 from workflow_operator.app import roles
 from workflow_operator.app.settings import Settings
 from workflow_operator.engine import EngineLimits
@@ -31,7 +30,6 @@ from workflow_operator.jetstream import Connection, EmbeddedServer, JetStreamDat
 
 pytestmark = pytest.mark.integration
 
-COMMAND = Path(sysconfig.get_path("scripts")) / "workflow-operator"
 REPLICA = Path(__file__).with_name("replica.py")
 TAKEOVER_SECONDS = 10.0
 
@@ -132,62 +130,6 @@ SLOW = "function main() { sleep(3); sleep(60) }"
 # --- commands --------------------------------------------------------------------------------------------------------
 
 
-def clean() -> dict[str, str]:
-    """Nothing of the user's settings."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("WORKFLOW_OPERATOR_")}
-
-
-class Shell:
-    """Runs the command in a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._started: list[subprocess.Popen[str]] = []
-        self.env = {**clean(), "XDG_STATE_HOME": str(folder / "state"), "WORKFLOW_OPERATOR_NATS_URL": "nats://[::1]:1"}
-
-    def file(self, name: str, text: str) -> str:
-        (self.folder / name).write_text(text)
-        return name
-
-    @property
-    def runs(self) -> Path:
-        return self.folder / "state" / "workflow-operator" / "runs"
-
-    def manifest(self, name: str, **spec: Any) -> str:
-        return self.file(f"{name}.yaml", yaml.safe_dump(manifest(name, spec)))
-
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [COMMAND, *words],
-            cwd=self.folder,
-            env=self.env,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        self._started.append(process)
-        return process
-
-    def close(self) -> None:
-        for process in self._started:
-            process.kill()
-
-    def __call__(self, *words: str, code: int = 0) -> tuple[str, str]:
-        """(standard output, standard error), where the exit code is the expected one."""
-        process = self.start(*words)
-        output, errors = process.communicate(timeout=60)
-        assert process.returncode == code, f"exit code {process.returncode}, expected {code}: {errors}"
-        return output, errors
-
-
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    made = Shell(tmp_path)
-    yield made
-    made.close()
-
-
 def test_a_run_prints_its_output_and_tells_of_its_steps(shell: Shell) -> None:
     output, told = shell("run", shell.manifest("hello", script=GREET, input={"name": "world"}))
     assert json.loads(output) == {"greeting": "Hello, world!"}
@@ -208,6 +150,21 @@ def test_a_script_file_with_input_and_entrypoint(shell: Shell) -> None:
     assert json.loads(output) == "YOU!"
 
 
+def test_the_input_may_be_a_file(shell: Shell) -> None:
+    file = shell.file("greet.js", GREET)
+    shell.file("input.yaml", "# who\nname: you\n")
+    shell.file("input.json", '{"name": "you"}')
+    for given in ("@input.yaml", "@input.json"):
+        assert json.loads(shell("run", file, "--input", given)[0]) == {"greeting": "Hello, you!"}
+
+
+def test_an_error_in_a_manifest_is_shown_at_its_line_of_the_file(shell: Shell) -> None:
+    file = shell.file("bad.yaml", f"{HEAD}spec:\n  script: |\n    function main() {{\n      oops();\n    }}\n")
+    _, told = shell("run", file, code=1)
+    assert "failed          ReferenceError: oops is not defined (line 2, column 3)" in told
+    assert "\nbad.yaml:7:\n      oops();\n      ^\n" in told
+
+
 def test_options_go_before_the_manifest(shell: Shell) -> None:
     file = shell.manifest("hello", script=GREET, input={"name": "world"}, entrypoint="main")
     assert json.loads(shell("run", file, "--input", '{"name": "you"}')[0]) == {"greeting": "Hello, you!"}
@@ -219,6 +176,7 @@ def test_a_failed_run_exits_with_1(shell: Shell) -> None:
     output, told = shell("run", file, code=1)
     assert output == ""
     assert "failed          TypeError: bad (line 2, column 9)" in told
+    assert "\nbad.js:2:\n      throw new TypeError('bad')\n            ^\n" in told
     output, _ = shell("run", file, "-o", "json", code=1)
     status = json.loads(output)
     assert status["status"] == "failed"
@@ -327,7 +285,7 @@ def test_only_ended_runs_are_pruned(shell: Shell) -> None:
 def test_a_refused_run_does_not_hide_the_last_good_one(shell: Shell) -> None:
     file = shell.file("quick.js", QUICK)
     good = json.loads(shell("run", file, "-o", "json")[0])["instanceID"]
-    _, told = shell("run", file, "--input", "[" * 500 + "]" * 500, code=2)
+    _, told = shell("run", file, "--input", "[" * 150 + "]" * 150, code=2)
     assert "nested" in told
     assert json.loads(shell("status", "default/quick", "-o", "json")[0])["instanceID"] == good
     assert [folder.name for folder in shell.runs.iterdir()] == [good]
@@ -371,18 +329,38 @@ def test_history_and_status_of_earlier_runs(shell: Shell) -> None:
     assert started.split()[2] == "started"
     assert succeeded.split()[2:4] == ["succeeded", '"quick"']
     header, row = shell("status", first)[0].splitlines()
-    assert header.split() == ["NAMESPACE", "NAME", "STATUS", "STEPS", "STARTED", "ENDED", "INSTANCE"]
-    assert row.split()[:4] == ["default", "quick", "complete", "0"]
+    assert header.split() == ["NAMESPACE", "NAME", "PHASE", "REASON", "STEPS", "STARTED", "ENDED", "INSTANCE"]
+    assert row.split()[:5] == ["default", "quick", "Complete", "Succeeded", "0"]
     assert row.split()[-1] == first
+    value, told = shell("output", "-n", "default", "quick")
+    assert json.loads(value) == "quick"
+    assert told.startswith("local run default/quick of 20")
+    assert second in told
 
+
+def test_a_value_that_is_not_there_is_told(shell: Shell) -> None:
+    shell("run", shell.file("quick.js", QUICK))
+    _, told = shell("output", "default/quick", "--memory", code=2)
+    assert "instance default/quick: has no memory; it is Complete (Succeeded)" in told
+
+
+HEAD = "apiVersion: workflow-operator.dev/v1alpha1\nkind: WorkflowRun\nmetadata: {name: typo}\n"
 
 REFUSED = [
     (["run", "none.yaml"], "none.yaml: cannot be read: [Errno 2] No such file or directory"),
     (["run", "quick.js", "--input", "{"], "--input '{': expected JSON"),
-    (["run", "quick.js", "--input", "[" * 3000], "--input: nested too deeply"),
-    (["run", "broken.yaml"], "broken.yaml: not YAML"),
+    (["run", "quick.js", "--input", "[" * 3000], "expected JSON, or @FILE: nested deeper than 200 levels"),
+    (["run", "quick.js", "--input", "@none.json"], "--input @none.json: cannot be read: [Errno 2] No such file"),
+    (
+        ["run", "quick.js", "--input", "@broken.yaml"],
+        "--input @broken.yaml: cannot be read: line 2, column 1: not YAML",
+    ),
+    (["run", "broken.yaml"], "broken.yaml: line 2, column 1: not YAML"),
+    (["run", "typo.yaml"], 'unknown field "spec.inputs", did you mean "spec.input"? (line 5)'),
+    (["history", "quick"], "'quick': expected NAMESPACE/NAME, as default/quick, or an instance ID"),
+    (["status", "default/quick", "--local"], "instance default/quick: not among the local runs"),
     (["run", "other.yaml"], "other.yaml: expected exactly one WorkflowRun of workflow-operator.dev/v1alpha1"),
-    (["run", "empty.yaml"], "spec needs exactly one of script and scriptFrom"),
+    (["run", "empty.yaml"], "expected exactly one of spec.script and spec.scriptFrom, got neither"),
     (["run", "typed.ts"], "typed.ts: TypeScript is not available in this version"),
     (["run", "empty.js"], "the script has 0 characters; expected 1 to 65536"),
     (["run"], "Missing argument 'FILE'"),
@@ -396,6 +374,7 @@ def test_what_cannot_be_run_is_refused(shell: Shell, words: list[str], message: 
     shell.file("broken.yaml", "a: [")
     shell.file("other.yaml", "kind: ConfigMap")
     shell.file("typed.ts", QUICK)
+    shell.file("typo.yaml", f"{HEAD}spec:\n  inputs: 1\n")
     shell.manifest("empty", input=1)
     output, told = shell(*words, code=2)
     assert output == ""

@@ -131,9 +131,9 @@ def test_large_values_are_replaced_by_where_to_read_them() -> None:
     assert desired.output == {
         "truncated": True,
         "bytes": MAX_VALUE_BYTES + 2,
-        "readWith": f"workflow-operator status default/{UID}",
+        "readWith": f"workflow-operator output default/{UID}",
     }
-    assert desired.memory == desired.output
+    assert desired.memory == desired.output | {"readWith": f"workflow-operator output default/{UID} --memory"}
 
 
 def test_values_up_to_the_bound_stay() -> None:

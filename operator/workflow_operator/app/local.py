@@ -10,6 +10,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -181,35 +182,38 @@ async def _status_at(transport: roles.Transport, key: InstanceKey, sequence: int
 
 
 @asynccontextmanager
-async def local_history(name: str) -> AsyncIterator[tuple[Settings, InstanceKey] | None]:
-    """The settings to reach the history of an earlier local run, and its key; None if there is none of that name.
+async def local_history(
+    namespace: str | None, name: str
+) -> AsyncIterator[tuple[Settings, InstanceKey, datetime] | None]:
+    """The settings to reach the history of an earlier local run, its key, and when it began; None if there is none.
 
-    ``name`` is ``NAMESPACE/NAME`` (its latest run) or an instance ID.
+    ``name`` is that of the run (of several the latest counts), or the instance's ID.
     """
-    found = _find(name)
+    found = latest(namespace, name)
     if found is None:
         yield None
         return
-    folder, about = found
-    key = InstanceKey(about["namespace"], UUID(about["instanceID"]))
+    folder, key = found
+    begun = datetime.fromtimestamp((folder / _ABOUT).stat().st_mtime, UTC).replace(microsecond=0)
     with _writing(folder):
         lock = _lock(folder)
     if lock is None:
         # It is going on: two servers on one store would spoil it.
-        yield Settings(nats_url=(folder / _URL).read_text()), key
+        yield Settings(nats_url=(folder / _URL).read_text()), key, begun
         return
     try:
         async with _server(folder) as settings:
-            yield settings, key
+            yield settings, key, begun
     finally:
         os.close(lock)
 
 
-def _find(name: str) -> tuple[Path, dict[str, str]] | None:
+def latest(namespace: str | None, name: str) -> tuple[Path, InstanceKey] | None:
+    """The folder and the key of the latest local run of that name, or of that ID; None if there is none."""
     for folder in sorted(state_folder().glob("*/"), key=_modified, reverse=True):
         about = json.loads((folder / _ABOUT).read_text()) if (folder / _ABOUT).exists() else None
-        if about and name in (about["instanceID"], f"{about['namespace']}/{about['name']}"):
-            return folder, about
+        if about and namespace in (None, about["namespace"]) and name in (about["instanceID"], about["name"]):
+            return folder, InstanceKey(about["namespace"], UUID(about["instanceID"]))
     return None
 
 

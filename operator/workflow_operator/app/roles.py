@@ -10,10 +10,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from workflow_operator import metrics
-from workflow_operator.app.health import Readiness
 from workflow_operator.app.settings import Settings
 from workflow_operator.engine import EngineLimits, Executor, SystemClock, WorkflowRunner
 from workflow_operator.engine.drive import DriveContext
@@ -32,6 +31,10 @@ from workflow_operator.jetstream import (
     living,
 )
 from workflow_operator.projector import Projector
+
+if TYPE_CHECKING:
+    # It serves HTTP, which local mode does not.
+    from workflow_operator.app.health import Readiness
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from workflow_operator.history import EventType, InstanceEvent, InstanceStatus, Json
+from workflow_operator.reconcile.desired import phase_and_reason
 
 _SHOWN_CHARACTERS = 80
 
@@ -54,12 +55,13 @@ def detail(event: InstanceEvent) -> str:
 
 
 def statuses_table(statuses: Sequence[InstanceStatus]) -> str:
-    rows = [["NAMESPACE", "NAME", "STATUS", "STEPS", "STARTED", "ENDED", "INSTANCE"]]
+    """One line a status, in the words of `kubectl get workflowruns -o wide`."""
+    rows = [["NAMESPACE", "NAME", "PHASE", "REASON", "STEPS", "STARTED", "ENDED", "INSTANCE"]]
     for status in statuses:
+        phase, reason, _ = phase_and_reason(status)
+        times = [_clock(status.created_at), _clock(status.ended_at)]
         name = status.origin.name if status.origin else ""
-        ended = _clock(status.ended_at)
-        started = _clock(status.created_at)
-        rows.append([status.namespace, name, status.status, str(status.steps), started, ended, str(status.instance_id)])
+        rows.append([status.namespace, name, phase, reason, str(status.steps), *times, str(status.instance_id)])
     return table(rows)
 
 

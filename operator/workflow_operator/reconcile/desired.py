@@ -118,7 +118,10 @@ def slim(instance: InstanceStatus) -> InstanceStatus:
     """What of an instance's status an object's status is made of: thousands of them are kept."""
     where = str(instance.key)
     return instance.replace(
-        script=None, input=None, memory=bounded(instance.memory, where), output=bounded(instance.output, where)
+        script=None,
+        input=None,
+        memory=bounded(instance.memory, f"{where} --memory"),
+        output=bounded(instance.output, where),
     )
 
 
@@ -129,11 +132,17 @@ def phase_of(instance: InstanceStatus) -> Phase:
     return Phase.PENDING if instance.executor is None else Phase.RUNNING
 
 
+def phase_and_reason(instance: InstanceStatus) -> tuple[Phase, str, str]:
+    """Phase, reason and message of an instance, as its object shows them."""
+    _, reason, message = _with_instance(instance)[0]
+    return phase_of(instance), reason, message
+
+
 def bounded(value: Json | None, where: str) -> Json | None:
     """The value itself, or where it is too large for an object, what it is and where to read it."""
     if value is None or len(value) <= MAX_VALUE_BYTES:
         return value
-    return Json.of({"truncated": True, "bytes": len(value), "readWith": f"workflow-operator status {where}"})
+    return Json.of({"truncated": True, "bytes": len(value), "readWith": f"workflow-operator output {where}"})
 
 
 def _shown(value: Json | None, where: str) -> JsonValue:
@@ -154,7 +163,7 @@ def _mirrored(instance: InstanceStatus, shown: RunStatus) -> dict[str, object]:
         "start_time": instance.created_at.replace(microsecond=0),
         "completion_time": instance.ended_at and instance.ended_at.replace(microsecond=0),
         "steps": instance.steps,
-        "memory": _shown(instance.memory, str(instance.key)),
+        "memory": _shown(instance.memory, f"{instance.key} --memory"),
         "output": _shown(instance.output, str(instance.key)),
         "error": error
         and RunError(name=error.name, message=error.message, line=_place(error.line), column=_place(error.column)),

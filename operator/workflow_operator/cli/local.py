@@ -1,0 +1,126 @@
+"""The command `run`: a file, here and now."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from workflow_operator.app.local import run_locally
+from workflow_operator.app.settings import variable
+from workflow_operator.cli import output
+from workflow_operator.cli.manifest import Loaded, json_value, load, read
+from workflow_operator.cli.place import pointed
+from workflow_operator.cli.work import execute
+from workflow_operator.history import InstanceEvent, InstanceStatus, Json, StatusValue
+from workflow_operator.history.errors import InvalidInput
+from workflow_operator.javascript.host import LogLine
+
+# What is tried again by itself, as NATS that is slow on a busy machine, is of no use to whoever runs one script.
+_RETRYING = ("workflow_operator.jetstream", "workflow_operator.projector", "nats")
+
+
+def run_file(file: Path, given: str | None, entrypoint: str | None, *, as_json: bool) -> int:
+    """The exit code of `run`."""
+    _configure_logs()
+    try:
+        loaded = _overridden(load(file), given, entrypoint)
+    except InvalidInput as error:
+        raise click.UsageError(str(error)) from error
+    for note in loaded.notes:
+        click.echo(f"Warning: {note}", err=True)
+    status = execute(_local(loaded, quiet=as_json))
+    if as_json:
+        click.echo(output.as_json(status.to_dict()))
+    elif status.status is StatusValue.COMPLETE:
+        click.echo(output.as_json((status.output or Json.NULL).load()))
+    elif place := _place(loaded, status):
+        click.echo(place, err=True)
+    return 0 if status.status is StatusValue.COMPLETE else 1
+
+
+def _configure_logs() -> None:
+    asked = os.environ.get(variable("log_level"), "").upper()
+    level = asked if asked in logging.getLevelNamesMapping() else "WARNING"
+    logging.basicConfig(level=level, format="%(levelname)s %(message)s", stream=sys.stderr)
+    if not asked:
+        for name in _RETRYING:
+            logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _overridden(loaded: Loaded, given: str | None, entrypoint: str | None) -> Loaded:
+    run = loaded.run
+    value = run.input if given is None else _given(given)
+    return replace(loaded, run=replace(run, entrypoint=entrypoint or run.entrypoint, input=value))
+
+
+def _given(text: str) -> Any:
+    if not text.startswith("@"):
+        try:
+            return json_value(text)
+        except InvalidInput as error:
+            raise InvalidInput(f"--input {text[:80]!r}: expected JSON, or @FILE: {error}") from error
+    try:
+        data = sys.stdin.buffer.read() if text == "@-" else Path(text[1:]).read_bytes()
+        documents = read(data)
+    except (OSError, InvalidInput) as error:
+        raise InvalidInput(f"--input {text}: cannot be read: {error}") from error
+    if len(documents) > 1:
+        raise InvalidInput(f"--input {text}: expected one document, found {len(documents)}")
+    return documents[0].value if documents else None
+
+
+async def _local(loaded: Loaded, *, quiet: bool) -> InstanceStatus:
+    stop = asyncio.Event()
+    _stop_on_signals(stop)
+    run, instance_id = loaded.run, uuid.uuid4()
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    def on_event(event: InstanceEvent) -> None:
+        if not quiet:
+            say(output.event_line(event))
+
+    def on_line(_: InstanceEvent, line: LogLine) -> None:
+        say(f"{'':24}  {line.level}: {line.text}" if not quiet else line.text)
+
+    if not quiet:
+        say(f"instance {run.namespace}/{run.name} {instance_id}")
+    return await run_locally(run, instance_id, on_event, on_line, stop)
+
+
+def _place(loaded: Loaded, status: InstanceStatus) -> str:
+    """Where the run failed: file and line, the line itself, and a mark under the column."""
+    error = status.error
+    if error is None or error.line is None:
+        return ""
+    shown = pointed(loaded.run.script, error.line, error.column)
+    if not shown:
+        return ""
+    if loaded.first_line is None:
+        return f"{loaded.file}, line {error.line} of the script:\n{shown}"
+    return f"{loaded.file}:{loaded.first_line + error.line - 1}:\n{shown}"
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    """Have SIGINT and SIGTERM set ``stop``. A second one ends the process at once, even if the event loop hangs."""
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def handle() -> None:
+        stop.set()
+        for number in numbers:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in numbers:
+        loop.add_signal_handler(number, handle)

@@ -1,0 +1,51 @@
+"""What the commands load: a cluster's client takes longer to load than a run takes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+PROBE = """
+import json, sys
+from workflow_operator.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    print("loaded", json.dumps(sorted(sys.modules)), file=sys.stderr)
+"""
+# aiohttp itself may be there, put off until it is used.
+OF_A_CLUSTER = {"aiohttp.client", "aiohttp.web", "kopf", "kubernetes", "opentelemetry", "pythonjsonlogger"}
+OF_A_RUN = {"msgspec", "nats", "prometheus_client", "pydantic", "pydantic_settings", "yaml"}
+
+
+def loaded(folder: Path, *words: str | Path) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, *words],
+        env={**os.environ, "XDG_STATE_HOME": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stderr.rpartition("loaded ")[2]))
+
+
+@pytest.mark.parametrize("words", [("--help",), ("run", "--help"), ("history", "--help"), ("operator", "--help")])
+def test_help_loads_nothing_but_the_parser_of_words(tmp_path: Path, words: tuple[str, ...]) -> None:
+    modules = loaded(tmp_path, *words)
+    assert "click" in modules
+    assert modules & (OF_A_CLUSTER | OF_A_RUN) == set()
+
+
+def test_a_local_run_loads_nothing_of_a_cluster(tmp_path: Path) -> None:
+    file = tmp_path / "quick.js"
+    file.write_text("function main() { return 1 }")
+    assert loaded(tmp_path, "run", file) & OF_A_CLUSTER == set()
+    for command in ("history", "status", "output"):
+        assert loaded(tmp_path, command, "default/quick") & OF_A_CLUSTER == set(), command
