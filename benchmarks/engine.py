@@ -13,7 +13,10 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from workflow_operator.app import roles
 from workflow_operator.app.settings import Settings
@@ -60,11 +63,13 @@ async def runs_per_second(transport: roles.Transport, settings: Settings, script
     return count / (time.perf_counter() - begun)
 
 
-async def main(count: int) -> None:
+@asynccontextmanager
+async def installation(**given: Any) -> AsyncIterator[tuple[roles.Transport, Settings]]:
+    """A server, an executor and a projector in this process; `given` are settings."""
     with tempfile.TemporaryDirectory() as folder:
         server = EmbeddedServer(Path(folder), sync_always=False)
         await server.start()
-        settings = Settings(nats_url=server.url)
+        settings = Settings(nats_url=server.url, **given)
         async with (
             roles.transport(settings, "bench") as transport,
             roles.executor(transport, settings, lambda *_: None) as executor,
@@ -73,14 +78,19 @@ async def main(count: int) -> None:
             parts = [executor.run(), transport.queue.run(), roles.projector(transport, members).start()]
             tasks = [asyncio.create_task(part) for part in parts]
             await runs_per_second(transport, settings, SCRIPTS["one state"], 20)  # warm up
-            for name, script in SCRIPTS.items():
-                appends = await appends_per_second(transport, 1000)
-                rate = await runs_per_second(transport, settings, script, count)
-                print(f"{name:18} {rate:7.1f} runs/s   appends/s {appends:7.0f}   ratio {rate / appends:.4f}")
+            yield transport, settings
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         await server.stop()
+
+
+async def main(count: int) -> None:
+    async with installation() as (transport, settings):
+        for name, script in SCRIPTS.items():
+            appends = await appends_per_second(transport, 1000)
+            rate = await runs_per_second(transport, settings, script, count)
+            print(f"{name:18} {rate:7.1f} runs/s   appends/s {appends:7.0f}   ratio {rate / appends:.4f}")
 
 
 if __name__ == "__main__":

@@ -63,6 +63,18 @@ def test_a_recreated_role_has_no_numbers_of_a_rolling_update(rendered: dict[str,
     assert find(rendered["pods"], "Deployment", "-operator")["spec"]["strategy"]["rollingUpdate"] == rolling
 
 
+def test_what_an_older_release_has_no_values_for_is_left_to_the_cluster(render: Render) -> None:
+    """So it is after `helm upgrade --reuse-values`."""
+    new = ("strategy", "startupProbe", "readinessProbe", "livenessProbe", "extraVolumes", "dnsConfig")
+    missing: dict[str, Any] = dict.fromkeys(new)
+    bundled = {name: None for name in new if name != "strategy"}
+    objects = render({"podSecurityContext": None, "operator": missing, "nats": {"bundled": bundled}})
+    operator = find(objects, "Deployment", "-operator")["spec"]
+    assert "strategy" not in operator
+    assert operator["template"]["spec"]["containers"][0]["livenessProbe"].keys() == {"httpGet"}
+    assert "securityContext" not in operator["template"]["spec"]
+
+
 def test_every_port_of_every_service_says_its_protocol(scenario: list[Object]) -> None:
     """A mesh that does not know it waits for the client to speak first, and NATS waits for nobody."""
     protocols = {"nats": "tcp", "cluster": "tcp", "monitor": "http"}

@@ -40,7 +40,7 @@ does not hold now, unless the object in the cluster has the annotation helm.sh/r
 {{- $name := include "workflow-operator.crdName" . -}}
 {{- $wrong := list -}}
 {{- $order := "set crds.enabled=true and crds.keep=true, upgrade, and set crds.enabled=false in the upgrade after that" -}}
-{{- if and .Values.crds.enabled (not .Values.crds.keep) (ne .Values.crds.acknowledgeDeletion $name) -}}
+{{- if and .Values.crds.enabled (not .Values.crds.keep) (ne (toString .Values.crds.acknowledgeDeletion) $name) -}}
   {{- $wrong = append $wrong (printf "crds.keep is false: helm uninstall would delete the CRD, and with it all WorkflowRuns of all namespaces. Set it to true or, if that is meant, crds.acknowledgeDeletion=%s" $name) -}}
 {{- end -}}
 {{- if and .Release.IsUpgrade (not .Values.crds.enabled) -}}

@@ -13,8 +13,10 @@ spec:
   {{- end }}
   revisionHistoryLimit: 3
   # Old and new replicas may work side by side: every write is a compare-and-set.
+  {{- with .values.strategy }}
   strategy:
-    {{- toYaml (eq .values.strategy.type "Recreate" | ternary (pick .values.strategy "type") .values.strategy) | nindent 4 }}
+    {{- toYaml (eq .type "Recreate" | ternary (pick . "type") .) | nindent 4 }}
+  {{- end }}
   selector:
     matchLabels:
       {{- include "workflow-operator.selectorLabels" . | nindent 6 }}
@@ -54,13 +56,19 @@ spec:
               containerPort: 8080
           startupProbe:
             httpGet: {path: /healthz, port: http}
-            {{- toYaml .values.startupProbe | nindent 12 }}
+            {{- with .values.startupProbe }}
+            {{- toYaml . | nindent 12 }}
+            {{- end }}
           readinessProbe:
             httpGet: {path: /readyz, port: http}
-            {{- toYaml .values.readinessProbe | nindent 12 }}
+            {{- with .values.readinessProbe }}
+            {{- toYaml . | nindent 12 }}
+            {{- end }}
           livenessProbe:
             httpGet: {path: /healthz, port: http}
-            {{- toYaml .values.livenessProbe | nindent 12 }}
+            {{- with .values.livenessProbe }}
+            {{- toYaml . | nindent 12 }}
+            {{- end }}
           {{- with .values.resources }}
           resources:
             {{- toYaml . | nindent 12 }}
