@@ -70,5 +70,5 @@ def test_links_between_sections_lead_to_one() -> None:
 def test_every_object_that_is_named_is_one_of_the_chart() -> None:
     rendered = {(each["kind"].lower(), each["metadata"]["name"]) for each in helm_template(Path(tools.helm()), {})}
     named = re.findall(r"\b(deployment|statefulset|service)[/ ]\$APP-([a-z-]+)", TEXT)
-    assert {kind for kind, _ in named} == {"deployment", "statefulset"}
+    assert {kind for kind, _ in named} == {"deployment", "statefulset", "service"}
     assert {(kind, f"{RELEASE}-workflow-operator-{name}") for kind, name in named} <= rendered
