@@ -41,12 +41,13 @@ def test_every_condition_that_is_set_is_described() -> None:
 
 def test_every_global_of_a_script_is_described() -> None:
     page = (PROJECT / "docs" / "scripts.md").read_text()
-    found = re.search(r"const globals = \{([^}]*)\}", PRELUDE.read_text())
-    missing = re.search(r"for \(const name of \[('fetch'[^\]]*)\]", PRELUDE.read_text())
-    assert found
-    assert missing
-    names = re.findall(r"(\w+)(?=[,:\s])", re.sub(r": [^,]*", ":", found[1])) + re.findall(r"'(\w+)'", missing[1])
-    assert {"transition", "print", "waitForEvent"} <= set(names)
+    source = PRELUDE.read_text()
+    lists = re.findall(r"const (?:globals|later|never|missing) = ([{\[].*?\n?[}\]]);\n", source, re.DOTALL)
+    assert len(lists) == 4
+    given, later, never, missing = (re.sub(r"\s+", " ", text) for text in lists)
+    names = re.findall(r"(\w+)(?=[,:\s])", re.sub(r": [^,]*", ":", given)) + re.findall(r"'(\w+)'", later)
+    names += re.findall(r"\['(\w+)'", never) + re.findall(r"(\w+): '", missing)
+    assert {"transition", "print", "waitForEvent", "setTimeout", "process", "Temporal"} <= set(names)
     assert [name for name in names if not re.search(rf"`{name}\b", page)] == []
 
 

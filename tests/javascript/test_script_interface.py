@@ -41,7 +41,7 @@ async def test_finish_gives_null_and_does_not_stop_the_script(session: Session) 
 
 
 async def test_sleep_asks_only_for_a_positive_number(session: Session) -> None:
-    result = await run(session, "function main() { sleep(0); sleep(-1); sleep(); return typeof sleep(3) }")
+    result = await run(session, "function main() { sleep(0); sleep(-1); return typeof sleep(3) }")
     assert [call.arguments for call in result.calls] == [{"seconds": 3}]
     assert result.returned() == "undefined"
 
@@ -76,11 +76,18 @@ async def test_values_of_every_size_cross_unchanged(session: Session, size: int)
         ("transition('f', 1)", "TypeError", "transition: expected a function as first argument, got a value of type string"),
         ("transition(null, 1)", "TypeError", "transition: expected a function as first argument, got null"),
         ("transition(() => 1, 1)", "TypeError", "transition: expected a named function as first argument, got one without a name"),
-        ("transition(f, f)", "NotSerializable", "transition: the payload for f is a function, which has no JSON form"),
-        ("transition(f, {a: 1n})", "NotSerializable", "transition: the payload for f holds a BigInt, which has no JSON form: convert it with Number() or String()"),
-        ("finish(Symbol())", "NotSerializable", "finish: the output is a symbol, which has no JSON form"),
+        ("transition(f, f)", "NotSerializable", "transition: the payload for f is a function: it has no JSON form; leave it out"),
+        ("transition(f, {a: 1n})", "NotSerializable", "transition: the payload for f holds a BigInt at a: convert it with Number() or String()"),
+        ("finish(Symbol())", "NotSerializable", "finish: the output is a symbol: use a string"),
         ("sleep(1.5)", "TypeError", "sleep: expected a whole number of seconds, got 1.5"),
         ("sleep('1')", "TypeError", "sleep: expected a whole number of seconds, got a value of type string"),
+        ("sleep()", "TypeError", "sleep: expected a whole number of seconds, got undefined"),
+        ("sleep(({}).interval)", "TypeError", "sleep: expected a whole number of seconds, got undefined"),
+        ("sleep(1e12)", "RangeError", "sleep: expected at most 3153600000 seconds (100 years), got 1000000000000"),
+        ("transition(Object.defineProperty(() => 1, 'name', {value: 'n'.repeat(257)}), 1)", "TypeError", "transition: expected a function whose name has at most 256 characters, got one of 257"),
+        ("transition(function* steps() {}, 1)", "TypeError", "transition: expected a function or an async function, steps is a generator function (function*)"),
+        ("transition(async function* steps() {}, 1)", "TypeError", "transition: expected a function or an async function, steps is an async generator function (async function*)"),
+        ("transition({*steps() {}}.steps.bind(), 1)", "TypeError", "transition: expected a function or an async function, bound steps is a generator function (function*)"),
         ("sleep(Infinity)", "TypeError", "sleep: expected a whole number of seconds, got Infinity"),
         *((f"{name}('x')", "NotAvailable", f"{name} is not available in this version") for name in (
             "fetch", "fetchSync", "getSecret", "getSecrets", "setVariable", "getVariable", "execSubflow",
@@ -101,9 +108,12 @@ async def test_a_wrong_call_names_itself_and_what_was_expected(
         ("print('plain', 1, null, undefined, true)", ["plain 1 null undefined true"]),
         ("print({a: [1]}, [])", ['{"a":[1]} []']),
         ("print(1n, Symbol('s'), () => 1)", ["1 Symbol(s) () => 1"]),
-        ("const o = {}; o.o = o; print(o)", ["[object Object]"]),
-        ("print(Object.create(null), {toJSON() { throw 1 }, toString() { throw 2 }})", ["{} [object]"]),
-        ("print(new TypeError('bad'))", ["TypeError: bad"]),
+        ("const o = {}; o.o = o; print(o)", ['{"o":[Circular]}']),
+        (
+            "print(Object.create(null), {toJSON() { throw 1 }, toString() { throw 2 }})",
+            ['{} {"toJSON":[Function toJSON],"toString":[Function toString]}'],
+        ),
+        ("print(new TypeError('bad'))", ["TypeError: bad\n    at main (workflow.js:1:25)"]),
         ("print('\\ud800', '😀', {'\\udfff': 1})", ['\ufffd 😀 {"\\udfff":1}']),
         ("log(1); console.log(2); console.info(3)", ["1", "2", "3"]),
     ],

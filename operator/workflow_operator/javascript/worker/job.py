@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from workflow_operator.javascript.worker import modules, prelude, reported
 from workflow_operator.javascript.worker.bridge import EngineError, Isolate, OutOfMemory
 from workflow_operator.javascript.worker.wire import SCRIPT_NAME
 
@@ -22,8 +24,18 @@ _RESERVED = frozenset(
         *("while", "with"),
     )
 )
+# Read once, before the process is confined.
+_WEB = prelude.web()
 _MAX_CANDIDATES = 500
-_MAX_REPORT_CHARACTERS = 65536
+# Of the objects at the top level, which are looked into for an entry.
+_MAX_OBJECTS = 20
+# Of a failure's texts, in UTF-16 units; here all are counted as such.
+_NAME, _MESSAGE = 256, 8192
+_EXPORTED_ENTRIES = (
+    *("module.exports.main", "module.exports.default", "module.exports.default.main", "module.exports"),
+    f"{modules.DEFAULT}.main",
+)
+_EXPORTED = ("module.exports", "module.exports.default", modules.DEFAULT)
 
 
 def candidates(script: str) -> list[str]:
@@ -39,38 +51,154 @@ def is_identifier(name: str) -> bool:
 def run(isolate: Isolate, job: Mapping[str, Any]) -> str:
     """Run the job to its end. Returns the text of a ``returned`` or ``failed`` message."""
     isolate.limit_heap(job["limits"]["memory_bytes"])
-    script = job["script"]
+    if prelude.wants_web(job["script"]):
+        isolate.control(isolate.run(_WEB))
     isolate.control(json.dumps({key: value for key, value in job.items() if key != "script"}))
     try:
-        # The completion value is made undefined: a BigInt or a lone surrogate there hangs the engine.
-        report = _report(isolate.run, f"{script}\n;void 0\n//# sourceURL={SCRIPT_NAME}")
-        if report is not None:
-            isolate.control()  # after the microtasks
-            return _reported(report)
-        name = job["entrypoint"] or "main"
-        entry = _function(isolate, name)
-        if entry is None:
-            functions = _functions(isolate, candidates(script))
-            name = job["entrypoint"] or _default_entry(isolate, functions)
-            entry = _function(isolate, name)
-            if entry is None:
-                return _failed("Thrown", "ReferenceError", _not_defined(name, functions))
-        return _call(isolate, entry)
+        script = _Script(isolate, job["script"])
+        failure = script.evaluate()
+        if failure is None:
+            failure = script.call(job["entrypoint"])
+        return failure
     except OutOfMemory:
         return _failed("MemoryLimit", "MemoryLimit", "the script's heap is full")
     except EngineError as error:
-        return _reported(error.report)
+        return _described(error.report, job["script"], None)
 
 
-def _call(isolate: Isolate, entry: Any) -> str:
-    report = _report(isolate.control, entry)
-    # A second task: it runs after all microtasks, so that none of them can speak after the end.
-    outcome = isolate.control()
-    if report is not None:
-        return _reported(report, {} if outcome is None else json.loads(outcome))
-    if outcome is None:
-        return _failed("Deadlock", "Deadlock", "the script waits for a promise that nothing can settle")
-    return outcome
+@dataclass
+class _Script:
+    isolate: Isolate
+    text: str
+    exports: Mapping[str, str] = field(default_factory=dict)
+    """What a module exports: exported name -> name in the script."""
+    hands_out: bool = False
+    """It is a module, or has ``module.exports``."""
+
+    def evaluate(self) -> str | None:
+        """Run the top level. Returns the failure, if it fails."""
+        if modules.is_commonjs(self.text):
+            self.hands_out = True
+            self.isolate.run(f"{modules.PREPARE_COMMONJS};void 0")
+        report = self._evaluate(self.text)
+        if report is None:
+            return None
+        found = reported.read(report, self.text)
+        if found.parsed or ("export" not in self.text and "import" not in self.text):
+            return self._top_level_failure(report)
+        return self._evaluate_module(report)
+
+    def _evaluate_module(self, refusal: str) -> str | None:
+        """Nothing of the script has run: V8 refused its text."""
+        try:
+            module = modules.as_script(self.text)
+        except modules.NoScript as error:
+            line, column = _place(self.text, error.offset)
+            return _failed("Thrown", "SyntaxError", error.message, line, column)
+        if not module.exports:
+            return self._top_level_failure(refusal)
+        self.exports, self.hands_out = module.exports, True
+        self.isolate.run(f"{modules.PREPARE_MODULE};void 0")
+        report = self._evaluate(module.script)
+        return None if report is None else self._top_level_failure(report)
+
+    def _evaluate(self, text: str) -> str | None:
+        # The completion value is made undefined: a BigInt or a lone surrogate there hangs the engine.
+        return _report(self.isolate.run, f"{text}\n;void 0\n//# sourceURL={SCRIPT_NAME}")
+
+    def _top_level_failure(self, report: str) -> str:
+        return _described(report, self.text, self.isolate.control(report[:_MESSAGE]))
+
+    def call(self, entrypoint: str | None) -> str:
+        """Call the entry to its end."""
+        entry = self._named(entrypoint) if entrypoint is not None else self._default()
+        if entry is None:
+            return self._no_entry(entrypoint)
+        name, function = entry
+        report = _report(self.isolate.control, function)
+        # Further tasks: each runs after all microtasks, so that none of them can speak after the end.
+        self.isolate.control(None if report is None else report[:_MESSAGE])
+        outcome = self.isolate.control()
+        if report is not None:
+            return _described(report, self.text, outcome)
+        if outcome is None:
+            return _failed("Deadlock", "Deadlock", "the script waits for a promise that nothing can settle")
+        if outcome.startswith('{"generator"'):
+            return self._is_generator(name, json.loads(outcome)["generator"])
+        return outcome
+
+    # --- the entry: its name, and the handle of the function
+
+    def _named(self, name: str) -> tuple[str, Any] | None:
+        places = [self.exports.get(name, name), *(f"{holder}.{name}" for holder in (*_EXPORTED, "flow"))]
+        return self._first(places if is_identifier(name) else [])
+
+    def _default(self) -> tuple[str, Any] | None:
+        entry = self._first([self.exports.get("main", "main")])
+        if entry is not None:
+            return entry
+        state = self._look("flow").get("state")
+        if state is not None:
+            return self._named(state)
+        if self.hands_out:
+            exported = [self.exports["default"]] if "default" in self.exports else []
+            entry = self._first([*exported, *_EXPORTED_ENTRIES])
+        state_function = next((name for name in self._functions() if name.startswith("state")), None)
+        if entry is None and state_function is not None:
+            entry = self._first([state_function])
+        return entry or self._first([f"{holder}.main" for holder in ("flow", *self._objects())])
+
+    def _first(self, expressions: Iterable[str]) -> tuple[str, Any] | None:
+        for expression in expressions:
+            # Read once, and nothing but a function comes out of it: a getter could give something else the next time.
+            found = f"const f = {expression}; return typeof f === 'function' ? f : undefined"
+            function = self.isolate.function(f"(() => {{ try {{ {found} }} catch {{}} }})()")
+            if function is not None:
+                return expression, function
+        return None
+
+    def _look(self, name: str) -> dict[str, Any]:
+        """What the prelude sees in a global object: ``state``, the names of its functions and of objects in it."""
+        found = f"const o = {name}; return typeof o === 'object' ? o : null"
+        seen = self.isolate.control(self.isolate.run(f"(() => {{ try {{ {found} }} catch {{ return null }} }})()"))
+        return {} if seen is None else dict(json.loads(seen))
+
+    def _functions(self) -> list[str]:
+        names = candidates(self.text)
+        if not names:
+            return []
+        bits = self.isolate.text("+".join(f"(typeof {name} === 'function' ? '1' : '0')" for name in names))
+        return [name for name, bit in zip(names, bits, strict=True) if bit == "1"]
+
+    def _objects(self) -> list[str]:
+        """Global objects that may hold the entry: a bundle hands out one, under a name that it chose."""
+        declared = [name for name in candidates(self.text) if name not in self._functions()]
+        shared = [name for name in self._look("globalThis").get("objects", []) if is_identifier(name)]
+        return [name for name in dict.fromkeys((*declared, *shared)) if name not in ("flow", "module")][:_MAX_OBJECTS]
+
+    # --- what is wrong with it
+
+    def _no_entry(self, name: str | None) -> str:
+        if name is None:
+            name = self._look("flow").get("state")
+        wanted = "no entry function: expected main, flow.state or a name that begins with state"
+        missing = wanted if name is None else f"the entry function {name} is not defined in the script"
+        functions = self._functions()
+        known = f"its top-level functions: {', '.join(functions) if functions else 'none'}"
+        for holder in ("flow", *(("module.exports",) if self.hands_out else ()), *self._objects()):
+            held = self._look(holder).get("functions", [])
+            if held:
+                known += f"; functions of {holder}: {', '.join(held)}"
+        return _failed("Thrown", "ReferenceError", f"{missing}; {known}")
+
+    def _is_generator(self, name: str, kind: str) -> str:
+        own = re.escape(name.rsplit(".", 1)[-1])
+        declared = re.search(
+            rf"\bfunction\s*\*\s*{own}\b|\b{own}\s*[=:]\s*(?:async\s+)?function\s*\*|\*\s*{own}\s*\(", self.text
+        )
+        place = (None, None) if declared is None else _place(self.text, declared.start())
+        message = f"the entry {name} is {kind}: expected a function or an async function"
+        return _failed("Thrown", "TypeError", message, *place)
 
 
 def _report(action: Callable[[Any], object], argument: Any) -> str | None:
@@ -82,37 +210,23 @@ def _report(action: Callable[[Any], object], argument: Any) -> str | None:
     return None
 
 
-def _function(isolate: Isolate, name: str | None) -> Any:
-    # The typeof also finds what is declared with const, let or class, which is no property of the global object.
-    return isolate.function(f"typeof {name} === 'function' ? {name} : undefined") if is_identifier(name or "") else None
+def _place(script: str, offset: int) -> tuple[int, int]:
+    """Line and column of a place in the script, from 1; the column in UTF-16 units."""
+    lines = re.split(r"\r\n|[\n\r\u2028\u2029]", script[:offset])
+    return len(lines), len(lines[-1].encode("utf-16-le", "surrogatepass")) // 2 + 1
 
 
-def _default_entry(isolate: Isolate, functions: list[str]) -> str | None:
-    flow = isolate.control(isolate.run("typeof flow === 'object' ? flow : null"))
-    if flow is not None:
-        return str(json.loads(flow))
-    return next((name for name in functions if name.startswith("state")), None)
+def _failed(error: str, name: str, message: str, line: int | None = None, column: int | None = None) -> str:
+    texts = {"name": name[:_NAME], "message": message[:_MESSAGE], "stack": "", "cause": "", "report": ""}
+    return json.dumps({"kind": "failed", "error": error, **texts, "line": line, "column": column})
 
 
-def _functions(isolate: Isolate, names: list[str]) -> list[str]:
-    if not names:
-        return []
-    bits = isolate.text("+".join(f"(typeof {name} === 'function' ? '1' : '0')" for name in names))
-    return [name for name, bit in zip(names, bits, strict=True) if bit == "1"]
-
-
-def _not_defined(name: str | None, functions: list[str]) -> str:
-    wanted = "no entry function: expected main, flow.state or a name that begins with state"
-    known = ", ".join(functions) if functions else "none"
-    missing = wanted if name is None else f"the entry function {name} is not defined in the script"
-    return f"{missing}; its top-level functions: {known}"
-
-
-def _failed(error: str, name: str, message: str) -> str:
-    return json.dumps({"kind": "failed", "error": error, "name": name, "message": message, "stack": "", "report": ""})
-
-
-def _reported(report: str, described: Mapping[str, str] | None = None) -> str:
-    """A failure with the engine's text, and the thrown object's description where there is one."""
-    unknown = {"error": "Thrown", "name": "", "message": "", "stack": ""}
-    return json.dumps({**unknown, **(described or {}), "kind": "failed", "report": report[:_MAX_REPORT_CHARACTERS]})
+def _described(report: str, script: str, described: str | None) -> str:
+    """A failure: what the prelude says of the thrown value, and of the engine's report what it does not know."""
+    found = reported.read(report, script)
+    if described is None:
+        return _failed("Thrown", found.name, found.message, found.line, found.column)
+    failure = json.loads(described)
+    if failure["line"] is None:
+        failure.update(line=found.line, column=found.column)
+    return json.dumps(failure)

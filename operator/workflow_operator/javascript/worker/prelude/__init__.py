@@ -1,23 +1,47 @@
 """The script that runs before the user's: one function, put together from the files beside this one.
 
 Each file is a piece of that function's body. They share its scope, so that the user's script sees none of it, and stand
-in the order in which they need each other.
+in the order in which they need each other. What is in ``web`` is a function of its own, for scripts that name what it
+makes.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib.resources
+import re
 
 from workflow_operator.javascript.worker.wire import PRELUDE_NAME
 
-FILES = ("base", "exchange", "values", "calls", "console", "go_time", "determinism", "globals", "run")
+FILES = (
+    *("base", "errors", "exchange", "run", "memory", "values", "calls", "inspect", "console", "go_time", "determinism"),
+    "globals",
+)
+WEB_FILES = ("text", "clone", "hosts", "url", "url_classes")
+
+_NAMES_WEB = re.compile(r"\b(?:URL|URLSearchParams|TextEncoder|TextDecoder|atob|btoa|structuredClone)\b")
 
 
 def source() -> str:
     """An expression whose value is the prelude's control function."""
+    return f"(() => {{\n'use strict';\n{_body(FILES)}\nreturn control;\n}})()\n//# sourceURL={PRELUDE_NAME}"
+
+
+@functools.cache
+def web() -> str:
+    """An expression whose value is a function: from what the prelude hands it, it makes the globals of the web."""
+    body = _body(tuple(f"web/{name}" for name in WEB_FILES))
+    return f"((shared) => {{\n'use strict';\n{body}\n}})\n//# sourceURL={PRELUDE_NAME}"
+
+
+def wants_web(script: str) -> bool:
+    """Whether a script names a global of the web: most do not, and reading them costs a third of an isolate."""
+    return _NAMES_WEB.search(script) is not None
+
+
+def _body(names: tuple[str, ...]) -> str:
     folder = importlib.resources.files(__package__)
-    pieces = (folder.joinpath(f"{name}.js").read_text(encoding="utf-8") for name in FILES)
+    pieces = (folder.joinpath(f"{name}.js").read_text(encoding="utf-8") for name in names)
     # Indentation and comments cost each isolate the time to read them. No piece has a text of several lines.
     lines = (line.strip() for piece in pieces for line in piece.splitlines())
-    body = "\n".join(line for line in lines if line and not line.startswith("//"))
-    return f"(() => {{\n'use strict';\n{body}\nreturn control;\n}})()\n//# sourceURL={PRELUDE_NAME}"
+    return "\n".join(line for line in lines if line and not line.startswith("//"))

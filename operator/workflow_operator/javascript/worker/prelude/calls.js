@@ -1,45 +1,82 @@
 // What a script calls and the host answers.
-function ask(name, argumentsJson) {
-  const stack = text(new RealError('').stack);
-  send(ASK, `{"kind":"call","name":${stringify(name)},"stack":${stringify(stack)},"arguments":${argumentsJson}}`);
+
+// Of transitions inside each other. Below what the stack holds on every machine (bridge.V8_FLAGS sets its size), so that
+// it is this number that ends a recursion, the same in each execution; and above the 4,034 of releases that had none.
+const MAX_TRANSITIONS = 4096;
+const MAX_NAME = 256;
+const MAX_SLEEP_SECONDS = 100 * 365 * 24 * 3600; // engine.script
+let depth = 0;
+
+function ask(name, above, argumentsJson) {
+  if (doom !== undefined) throw doom;
+  if (ended) throw new RealError(`${name}: the run has ended`);
+  const place = placeAbove(above);
+  send(ASK, `{"kind":"call","name":"${name}","line":${place.line},"column":${place.column},"arguments":${argumentsJson}}`);
   const reply = parse(received());
   if (reply.kind === 'throw') throw named(new RealError(reply.message), reply.name);
   time = reply.time_ms;
   return reply.value;
 }
 
-function describe(value) {
-  if (value === null) return 'null';
-  if (isArray(value)) return 'an array';
-  return typeof value === 'object' ? 'an object' : `a value of type ${typeof value}`;
+// What of a function is no plain function, and is never run by a call alone; undefined for all others.
+function generatorKind(fn) {
+  if (instanceOf(AsyncGeneratorFunction, fn)) return 'an async generator function (async function*)';
+  if (instanceOf(GeneratorFunction, fn)) return 'a generator function (function*)';
+  return undefined;
 }
 
-function transition(fn, payload) {
-  if (arguments.length !== 2)
-    throw new RealTypeError(`transition: expected 2 arguments, a function and its payload, got ${arguments.length}`);
+function checkStep(fn, count) {
+  if (count !== 2)
+    throw new RealTypeError(`transition: expected 2 arguments, a function and its payload, got ${count}`);
   if (typeof fn !== 'function')
     throw new RealTypeError(`transition: expected a function as first argument, got ${describe(fn)}`);
   const name = fn.name;
   if (typeof name !== 'string' || name === '')
     throw new RealTypeError('transition: expected a named function as first argument, got one without a name');
+  if (name.length > MAX_NAME)
+    throw new RealTypeError(`transition: expected a function whose name has at most ${MAX_NAME} characters, got one of ${name.length}`);
+  const kind = generatorKind(fn);
+  if (kind !== undefined)
+    throw new RealTypeError(`transition: expected a function or an async function, ${name} is ${kind}`);
+  if (depth >= MAX_TRANSITIONS)
+    throw new RealRangeError(`transition: expected at most ${MAX_TRANSITIONS} transitions inside each other: write a loop in main ` +
+      `that calls transition, instead of ending ${name} with another transition`);
+  return name;
+}
+
+function record(fn, payload, count) {
+  const name = checkStep(fn, count);
   const json = payload === undefined ? 'null' : serialise(payload, `transition: the payload for ${name}`);
-  ask('transition', `{"function":${stringify(name)},"payload":${json}}`);
-  return fn(parse(json));
+  ask('transition', transition, `{"function":${stringify(name)},"payload":${json}}`);
+  // An undefined payload is recorded as null, and stays undefined for the function, so that its defaults work.
+  return payload === undefined ? undefined : parse(json);
+}
+
+// It stays on the stack while fn runs: so it has few variables of its own.
+function transition(fn, payload) {
+  payload = record(fn, payload, arguments.length);
+  depth++;
+  try {
+    return fn(payload);
+  } finally {
+    depth--;
+  }
 }
 
 function finish(value) {
   const json = value === undefined ? 'null' : serialise(value, 'finish: the output');
-  ask('finish', `{"output":${json}}`);
+  ask('finish', finish, `{"output":${json}}`);
   return null;
 }
 
 function sleep(seconds) {
-  if (seconds === undefined) return undefined;
   if (!isInteger(seconds)) {
     const given = typeof seconds === 'number' ? text(seconds) : describe(seconds);
     throw new RealTypeError(`sleep: expected a whole number of seconds, got ${given}`);
   }
-  if (seconds > 0) ask('sleep', `{"seconds":${stringify(seconds)}}`);
+  if (seconds > MAX_SLEEP_SECONDS)
+    throw new RealRangeError(`sleep: expected at most ${MAX_SLEEP_SECONDS} seconds (100 years), got ${seconds}`);
+  if (seconds > 0) ask('sleep', sleep, `{"seconds":${stringify(seconds)}}`);
   return undefined;
 }
 

@@ -1,8 +1,4 @@
 // Time, chance and what depends on the machine.
-function hide(object, name, value) {
-  defineProperty(object, name, { __proto__: null, value, writable: true, enumerable: false, configurable: true });
-}
-
 function WorkflowDate(...values) {
   if (new.target === undefined) return dateToString(new RealDate(time));
   return construct(RealDate, values.length === 0 ? [time] : values, new.target);
@@ -12,11 +8,11 @@ WorkflowDate.prototype = RealDate.prototype;
 freeze(WorkflowDate, 'prototype');
 defineProperty(WorkflowDate, 'name', { __proto__: null, value: 'Date' });
 defineProperty(WorkflowDate, 'length', { __proto__: null, value: 7 });
-hide(WorkflowDate, 'now', function now() { return time; });
+hide(WorkflowDate, 'now', native(function now() { return time; }));
 hide(WorkflowDate, 'parse', RealDate.parse);
 hide(WorkflowDate, 'UTC', RealDate.UTC);
 hide(RealDate.prototype, 'constructor', WorkflowDate);
-hide(global, 'Date', WorkflowDate);
+hide(global, 'Date', native(WorkflowDate, 'Date'));
 
 // Intl formats the real time where it is given none.
 const DateTimeFormat = Intl.DateTimeFormat.prototype;
@@ -24,12 +20,12 @@ const formatGetter = uncurry(getOwnPropertyDescriptor(DateTimeFormat, 'format').
 const formatToParts = uncurry(DateTimeFormat.formatToParts);
 defineProperty(DateTimeFormat, 'format', {
   __proto__: null, configurable: true,
-  get: function format() {
+  get: native(function format() {
     const bound = formatGetter(this);
-    return (date) => bound(date === undefined ? time : date);
-  },
+    return native((date) => bound(date === undefined ? time : date), '');
+  }, 'get format'),
 });
-hide(DateTimeFormat, 'formatToParts', function (date) { return formatToParts(this, date === undefined ? time : date); });
+hide(DateTimeFormat, 'formatToParts', native({ formatToParts(date) { return formatToParts(this, date === undefined ? time : date); } }.formatToParts));
 
 // sfc32 by Chris Doty-Humphrey (PractRand): 128 bits of state, passes BigCrush.
 let a = 0, b = 0, c = 0, counter = 1;
@@ -46,12 +42,11 @@ function seedRandom(low, high) {
   a = 0; b = low | 0; c = high | 0; counter = 1;
   for (let i = 0; i < 12; i++) nextWord();
 }
-hide(Math, 'random', function random() {
+hide(Math, 'random', native(function random() {
   return ((nextWord() >>> 5) * 67108864 + (nextWord() >>> 6)) / 9007199254740992;
-});
+}));
 
-for (const name of ['WebAssembly', 'SharedArrayBuffer', 'Atomics', 'WeakRef', 'FinalizationRegistry', 'Temporal',
-  'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'setImmediate', 'queueMicrotask', 'performance']) delete global[name];
+for (const name of ['WebAssembly', 'SharedArrayBuffer', 'Atomics', 'WeakRef', 'FinalizationRegistry', 'Temporal']) delete global[name];
 delete JSON.rawJSON;
 delete JSON.isRawJSON;
 delete RealDate.prototype.toTemporalInstant;

@@ -1,18 +1,21 @@
 // Formats a time in UTC by a layout of Go's time package. `at` is in milliseconds since 1970.
-const formatTime = (function () {
-  const padStart = uncurry(String.prototype.padStart);
+const dateParts = {
+  __proto__: null,
+  year: uncurry(RealDate.prototype.getUTCFullYear), month: uncurry(RealDate.prototype.getUTCMonth),
+  day: uncurry(RealDate.prototype.getUTCDate), weekday: uncurry(RealDate.prototype.getUTCDay),
+  hour: uncurry(RealDate.prototype.getUTCHours), minute: uncurry(RealDate.prototype.getUTCMinutes),
+  second: uncurry(RealDate.prototype.getUTCSeconds), utc: RealDate.UTC,
+};
 
+// Made at the first use.
+let goTime;
+const formatTime = (at, layout) => (goTime ??= makeGoTime())(at, layout);
+
+function makeGoTime() {
   const MONTHS = ['January', 'February', 'March', 'April', 'May', 'June', 'July', 'August', 'September', 'October', 'November', 'December'];
   const DAYS = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday'];
   const two = (number) => padStart(text(number), 2, '0');
   const blank = (number, width) => padStart(text(number), width, ' ');
-  const dateParts = {
-    __proto__: null,
-    year: uncurry(RealDate.prototype.getUTCFullYear), month: uncurry(RealDate.prototype.getUTCMonth),
-    day: uncurry(RealDate.prototype.getUTCDate), weekday: uncurry(RealDate.prototype.getUTCDay),
-    hour: uncurry(RealDate.prototype.getUTCHours), minute: uncurry(RealDate.prototype.getUTCMinutes),
-    second: uncurry(RealDate.prototype.getUTCSeconds), utc: RealDate.UTC,
-  };
   // In the order in which Go's nextStdChunk tries them; a longer element before its own beginning.
   const ELEMENTS = [
     ['January', (t) => MONTHS[t.month]], ['Jan', (t) => slice(MONTHS[t.month], 0, 3)],
@@ -73,4 +76,4 @@ const formatTime = (function () {
     }
     return output;
   };
-})();
+}

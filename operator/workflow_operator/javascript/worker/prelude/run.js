@@ -1,30 +1,26 @@
-// What bridge.py and job.py call.
-function property(value, name) {
-  try {
-    const found = value[name];
-    return typeof found === 'string' ? found : undefined;
-  } catch {
-    return undefined;
-  }
+// The run: what bridge.py and job.py call, in the one order in which they call it.
+
+let bridge;
+let job;
+let time = 0;
+let ended = false;
+let value; // what the entry returned
+let waits = false; // for a promise that it returned
+let outcome;
+let threw = false; // the entry, and the engine reports it
+let failure; // {error, place}: what ends the run, where it is no outcome yet
+const rejected = new RealMap(); // promises that nobody awaits -> {reason, place}
+
+// rejections.py calls it: for a promise that is rejected while nobody awaits it, and again when somebody does.
+function rejection(promise, ...reasons) {
+  if (reasons.length === 0) pairDelete(rejected, promise);
+  else pairSet(rejected, promise, { __proto__: null, reason: reasons[0], place: placeAbove(rejection) });
 }
 
-function failed(error) {
-  let name = 'Error', message, stack = '', kind = 'Thrown';
-  if ((typeof error === 'object' && error !== null) || typeof error === 'function') {
-    name = property(error, 'name') || name;
-    message = property(error, 'message');
-    stack = property(error, 'stack') || '';
-    kind = mapGet(faults, error) || kind;
-    if (name === 'RangeError' && message === 'Array buffer allocation failed') kind = 'MemoryLimit';
-  }
-  if (message === undefined) message = printable(error);
-  return `{"kind":"failed","error":"${kind}","name":${stringify(slice(name, 0, 256))},` +
-    `"message":${stringify(slice(message, 0, 8192))},"stack":${stringify(slice(stack, 0, 16384))},"report":""}`;
-}
-
-function returned(value) {
-  const json = value === undefined ? 'null' : serialise(value, 'the return value');
-  outcome = `{"kind":"returned","output":${json}}`;
+function firstRejected() {
+  let first;
+  pairForEach(rejected, (found) => { first = first === undefined ? found : first; });
+  return first;
 }
 
 // The engine turns the thrown value into a string for its report: an object is described then.
@@ -33,18 +29,40 @@ function describeWhenReported() {
     __proto__: null, configurable: true,
     value() {
       delete objectPrototype[toPrimitive];
-      outcome = failed(this);
+      if (outcome === undefined) outcome = failed(this);
       return '';
     },
   });
 }
 
-async function settle(promise) {
+// The engine reads the stack of an error for its report: the last one whose stack was read is the one that was thrown.
+function describeReported(report) {
+  if (lastStack !== undefined && outcome === undefined && indexOf(report, `: ${headOf(lastStack)}\n`, 0) >= 0) outcome = failed(lastStack);
+}
+
+// What job.py asks of an object at the top level of the script: does it name or hold the entry?
+function members(object) {
+  const functions = bareList(), objects = bareList();
   try {
-    returned(await promise);
-  } catch (error) {
-    outcome = failed(error);
-  }
+    const names = keys(object);
+    for (let i = 0; i < names.length && i < 500; i++) {
+      const kind = typeof member(object, names[i]);
+      if (kind === 'function' && functions.length < 20) functions[functions.length] = slice(names[i], 0, 64);
+      if (kind === 'object' && objects.length < 20) objects[objects.length] = names[i];
+    }
+  } catch { /* A proxy may hide its names. */ }
+  return `{"state":${stringify(textMember(object, 'state')) || 'null'},"functions":${listText(functions)},"objects":${listText(objects)}}`;
+}
+
+function listText(list) {
+  let out = '';
+  for (let i = 0; i < list.length; i++) out += (i === 0 ? '' : ',') + stringify(list[i]);
+  return `[${out}]`;
+}
+
+function returned(result) {
+  const json = result === undefined ? 'null' : serialise(result, 'the return value');
+  outcome = `{"kind":"returned","output":${json}}`;
 }
 
 function begin(json) {
@@ -58,29 +76,94 @@ function begin(json) {
 function execute(entry) {
   let done = false;
   try {
+    const kind = generatorKind(entry);
+    if (kind !== undefined) {
+      // job.py knows the place.
+      outcome = `{"generator":${stringify(kind)}}`;
+      done = true;
+      return;
+    }
     const input = job.input === null ? undefined : parse(job.input);
-    const value = apply(entry, undefined, [input]);
-    const awaitable = typeof value === 'object' && value !== null && typeof value.then === 'function';
-    if (awaitable) settle(value);
-    else returned(value);
+    value = apply(entry, undefined, [input]);
+    waits = isObject(value) && typeof value.then === 'function';
     done = true;
   } finally {
-    if (!done) describeWhenReported();
+    if (!done) { threw = true; describeWhenReported(); }
   }
 }
 
-// One function for all, because each crossing into the isolate costs; what it is given as `this` says what to do.
-function control() {
-  if (bridge === undefined) {
-    bridge = this;
-    return buffer;
+// Nothing goes on any more: now the value is taken, so that output and history agree.
+async function settle() {
+  const known = mapLookup(rejected, value);
+  try {
+    const result = await value;
+    try {
+      returned(result);
+    } catch (error) {
+      failure = { __proto__: null, error, place: undefined };
+    }
+  } catch (error) {
+    failure = { __proto__: null, error, place: known === undefined ? undefined : known.place };
   }
-  switch (typeof this) {
-    case 'string': return begin(this);
-    case 'function': return execute(this);
-    // The global `flow` of the script: which state does it name?
-    case 'object': return this === null ? undefined : stringify(property(this, 'state'));
-    // After all microtasks: nothing else can settle a promise then.
-    default: return outcome;
+}
+
+function conclude() {
+  if (threw || outcome !== undefined || doom !== undefined) return;
+  if (waits) { settle(); return; }
+  try {
+    returned(value);
+  } catch (error) {
+    failure = { __proto__: null, error, place: undefined };
+  }
+}
+
+const NOT_AWAITED = ' (in a promise that was not awaited)';
+
+// The end, whatever the script does from here on.
+function close() {
+  ended = true;
+  if (doom !== undefined) return failed(doom);
+  if (threw) return outcome;
+  const lost = firstRejected();
+  if (failure !== undefined) return failed(failure.error, failure.place, '', lost === undefined ? '' : `not awaited: ${headOf(lost.reason)}`);
+  const succeeded = outcome !== undefined && startsWith(outcome, '{"kind":"returned"');
+  if (lost !== undefined && (outcome === undefined || succeeded)) return failed(lost.reason, lost.place, NOT_AWAITED);
+  return outcome;
+}
+
+// One function for all, because each crossing into the isolate costs. Each call is what is expected next, or nothing.
+let stage = 0;
+function control() {
+  switch (stage) {
+    case 0:
+      bridge = this;
+      stage = 1;
+      // rejections.py takes it from there, while this waits.
+      global[0] = rejection;
+      bridge();
+      delete global[0];
+      return buffer;
+    case 1:
+      // The globals of the web, where the script names one.
+      if (typeof this === 'function') return apply(this, undefined, [shared()]);
+      stage = 2;
+      return begin(this);
+    case 2:
+      if (typeof this === 'function') { stage = 3; return execute(this); }
+      if (typeof this === 'object' && this !== null) return members(this);
+      if (typeof this !== 'string') return undefined;
+      // The engine's report: the script's top level threw.
+      stage = 5;
+      describeReported(this);
+      return close();
+    case 3:
+      stage = 4;
+      if (typeof this === 'string') return describeReported(this);
+      return conclude();
+    case 4:
+      stage = 5;
+      return close();
+    default:
+      return undefined;
   }
 }

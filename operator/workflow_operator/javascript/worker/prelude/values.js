@@ -1,24 +1,162 @@
-// The state of the run, faults, and values as JSON.
-let job;
-let time = 0;
-let lines = 0;
-let outcome;
-const faults = new WeakMap(); // errors made here -> the kind that ends the run as such
+// Values as JSON: one rule for payloads, outputs and return values. What would lose all that it holds, or become null,
+// is refused with its path; members that are undefined are left out, and toJSON is called, as JSON does everywhere.
 
-function named(error, name) {
-  defineProperty(error, 'name', { __proto__: null, value: name, writable: true, configurable: true });
-  return error;
+const MAX_NESTING = 100; // history.events.MAX_NESTING
+const PATH_UNITS = 512;
+
+// Prototypes of what JSON turns into {}, null or an object of indexes -> what it is, and what to write instead.
+const emptied = new WeakMap();
+const lose = (prototype, what, remedy) => mapSet(emptied, prototype, { __proto__: null, what, remedy });
+lose(Map.prototype, 'a Map', 'use Object.fromEntries(map)');
+lose(Set.prototype, 'a Set', 'use Array.from(set)');
+lose(WeakMap.prototype, 'a WeakMap', 'it has no JSON form');
+lose(WeakSet.prototype, 'a WeakSet', 'it has no JSON form');
+lose(RealError.prototype, 'an Error', 'use String(error)');
+lose(RegExp.prototype, 'a RegExp', 'use String(regexp)');
+lose(RealPromise.prototype, 'a promise', 'await it, or use Promise.all');
+lose(IteratorPrototype, 'an iterator', 'use Array.from(iterator)');
+lose(AsyncIteratorPrototype, 'an async iterator', 'use await Array.fromAsync(iterator)');
+lose(TypedArray.prototype, 'a typed array', 'use Array.from(array)');
+lose(ArrayBuffer.prototype, 'an ArrayBuffer', 'use Array.from(new Uint8Array(buffer))');
+lose(DataView.prototype, 'a DataView', 'use Array.from(new Uint8Array(view.buffer))');
+lose(BigInt.prototype, 'a BigInt', 'convert it with Number() or String()');
+lose(Symbol.prototype, 'a symbol', 'use a string');
+for (const boxed of [Number, String, Boolean]) mapSet(emptied, boxed.prototype, null);
+
+let visited = 0;
+let mostVisited = 0;
+let trail; // the keys down to what was found, from the inside to the outside
+let ancestors;
+let told; // how many of the keys, from the outside, lead to what was found
+
+const problem = (what, remedy) => ({ __proto__: null, what, remedy });
+const asNull = (value) => problem(value, 'JSON turns it into null; use null, or leave it out');
+
+function through(key, found) {
+  trail[trail.length] = key;
+  return found;
 }
 
-function fault(kind, message) {
-  const error = named(new RealError(message), kind);
-  mapSet(faults, error, kind);
-  return error;
+// What in an object JSON would lose; undefined if nothing.
+function lost(object, depth) {
+  if (depth >= MAX_NESTING) return tooDeep(object);
+  if (typeof object.toJSON === 'function') {
+    return instanceOf(RealDate, object) && dateOrNaN(object) !== dateOrNaN(object) ? asNull('an invalid Date') : undefined;
+  }
+  ancestors[depth] = object;
+  if (isArray(object)) {
+    const length = object.length;
+    visited += length;
+    if (visited > mostVisited) throw tooLarge();
+    for (let i = 0; i < length; i++) {
+      const value = object[i], kind = typeof value;
+      if (kind === 'string' || kind === 'boolean' || value === null || (kind === 'number' && value - value === 0)) continue;
+      const found = kind === 'object' ? lost(value, depth + 1) : lostPrimitive(value, kind);
+      if (found !== undefined) return through(i, found);
+    }
+    return undefined;
+  }
+  const prototype = tryGetPrototypeOf(object);
+  const plain = prototype === null || prototype === objectPrototype;
+  if (!plain) {
+    for (let next = prototype; next !== null; next = tryGetPrototypeOf(next)) {
+      const found = mapGet(emptied, next);
+      if (found !== undefined) return found === null ? undefined : found;
+    }
+  }
+  const names = keys(object);
+  visited += names.length;
+  if (visited > mostVisited) throw tooLarge();
+  for (let i = 0; i < names.length; i++) {
+    const value = object[names[i]], kind = typeof value;
+    if (kind === 'string' || kind === 'boolean' || value === null || value === undefined) continue;
+    if (kind === 'number' && value - value === 0) continue;
+    const found = kind === 'object' ? lost(value, depth + 1) : lostPrimitive(value, kind);
+    if (found !== undefined) return through(names[i], found);
+  }
+  if (names.length > 0 || plain) return undefined;
+  const name = textMember(member(prototype, 'constructor'), 'name') || 'a class';
+  return problem(`an instance of ${slice(name, 0, 64)}`, 'JSON sees no member of it; give its class a toJSON()');
+}
+
+function lostPrimitive(value, kind) {
+  if (kind === 'number') return asNull(text(value));
+  if (kind === 'undefined') return asNull('undefined');
+  // Scripts that want BigInt in JSON give it a toJSON.
+  if (kind === 'bigint') return typeof value.toJSON === 'function' ? undefined : mapGet(emptied, BigIntPrototype);
+  if (kind === 'symbol') return mapGet(emptied, SymbolPrototype);
+  if (typeof value.toJSON === 'function') return undefined;
+  return problem('a function', 'it has no JSON form; leave it out');
+}
+const BigIntPrototype = BigInt.prototype, SymbolPrototype = Symbol.prototype;
+
+function dateOrNaN(date) {
+  try {
+    return dateValue(date);
+  } catch {
+    return 0; // It only looks like one.
+  }
+}
+
+function tooDeep(object) {
+  ancestors[MAX_NESTING] = object;
+  for (let end = 1; end <= MAX_NESTING; end++) {
+    for (let i = 0; i < end; i++) {
+      if (ancestors[i] !== ancestors[end]) continue;
+      told = end;
+      return problem('a cycle', 'JSON has no form for an object inside itself');
+    }
+  }
+  return problem('a value', `it is nested too deeply; expected at most ${MAX_NESTING} levels of arrays and objects`);
+}
+
+const tooLarge = () => fault('PayloadTooLarge', `it has more than ${job.limits.payload_bytes} bytes as JSON`);
+
+function path() {
+  let found = '';
+  const end = told < trail.length ? trail.length - told : 0;
+  for (let i = trail.length - 1; i >= end && found.length < PATH_UNITS; i--) {
+    const key = trail[i];
+    if (typeof key === 'number') found += `[${key}]`;
+    else if (isPlainName(key)) found += found === '' ? key : `.${key}`;
+    else found += `[${stringify(slice(key, 0, 64))}]`;
+  }
+  return slice(found, 0, PATH_UNITS);
+}
+
+// No regular expression: a match would change RegExp.$1 under the script's hands.
+function isPlainName(key) {
+  if (key === '' || key.length > 64) return false;
+  for (let i = 0; i < key.length; i++) {
+    const unit = charCodeAt(key, i);
+    const letter = (unit >= 97 && unit <= 122) || (unit >= 65 && unit <= 90) || unit === 95 || unit === 36;
+    if (!letter && (i === 0 || unit < 48 || unit > 57)) return false;
+  }
+  return true;
+}
+
+function refuseLost(value, what) {
+  visited = 0;
+  mostVisited = job.limits.payload_bytes;
+  trail = bareList();
+  ancestors = bareList();
+  told = MAX_NESTING;
+  const kind = typeof value;
+  if (kind === 'string' || kind === 'boolean' || value === null) return;
+  let found;
+  if (kind === 'object') found = lost(value, 0);
+  else if (kind !== 'number' || value - value !== 0) found = lostPrimitive(value, kind);
+  if (found === undefined) return;
+  const where = path();
+  throw fault('NotSerializable', `${what} ${where === '' ? 'is' : 'holds'} ${found.what}${where === '' ? '' : ` at ${where}`}: ${found.remedy}`);
 }
 
 function utf8Length(string) {
-  let size = string.length;
-  for (let i = 0, end = string.length; i < end; i++) {
+  const end = string.length;
+  let size = end, all = 0;
+  for (let i = 0; i < end; i++) all |= charCodeAt(string, i);
+  if (all <= 0x7f) return size;
+  for (let i = 0; i < end; i++) {
     const unit = charCodeAt(string, i);
     // A surrogate is half of a four-byte character: two bytes each.
     if (unit > 0x7f) size += unit > 0x7ff && (unit < 0xd800 || unit > 0xdfff) ? 2 : 1;
@@ -26,23 +164,31 @@ function utf8Length(string) {
   return size;
 }
 
+// Whether V8 threw it in a function that the prelude called, and not the script.
+function isOfEngine(error) {
+  const place = placeOf(error);
+  return place !== undefined && place.ours;
+}
+
 function serialise(value, what) {
+  const cap = job.limits.payload_bytes;
   let json;
   try {
+    refuseLost(value, what);
     json = stringify(value);
   } catch (error) {
-    const message = instanceOf(RealTypeError, error) || instanceOf(RealRangeError, error) ? text(error.message) : '';
-    if (startsWith(message, 'Converting circular structure')) throw fault('NotSerializable', `${what} holds a cycle. ${message}`);
-    if (startsWith(message, 'Do not know how to serialize a BigInt'))
-      throw fault('NotSerializable', `${what} holds a BigInt, which has no JSON form: convert it with Number() or String()`);
-    if (startsWith(message, 'Invalid string length'))
-      throw fault('PayloadTooLarge', `${what} is larger than the cap of ${job.limits.payload_bytes} bytes`);
+    if (mapGet(faults, error) === 'PayloadTooLarge')
+      throw fault('PayloadTooLarge', `${what} has more than ${cap} bytes as JSON, the cap is ${cap}`);
+    // What a toJSON gave is seen by the engine alone.
+    if (instanceOf(RealTypeError, error) && isOfEngine(error))
+      throw fault('NotSerializable', `${what} has no JSON form: ${textMember(error, 'message') || ''}`);
+    if (instanceOf(RealRangeError, error) && textMember(error, 'message') === 'Invalid string length' && isOfEngine(error))
+      throw fault('PayloadTooLarge', `${what} is larger than the cap of ${cap} bytes`);
     throw error;
   }
-  if (json === undefined) throw fault('NotSerializable', `${what} is a ${typeof value}, which has no JSON form`);
-  const cap = job.limits.payload_bytes;
+  if (json === undefined) throw fault('NotSerializable', `${what} is undefined after its toJSON: it has no JSON form`);
   if (json.length * 3 > cap) {
-    const size = json.length > cap ? json.length : utf8Length(json);
+    const size = json.length > 4 * cap ? json.length : utf8Length(json);
     if (size > cap) throw fault('PayloadTooLarge', `${what} has ${size} bytes as JSON, the cap is ${cap}`);
   }
   return json;
