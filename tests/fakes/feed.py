@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import inspect
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from workflow_operator.history import DataBus, InstanceEvent, InstanceKey
 from workflow_operator.history.errors import WorkflowError
@@ -82,8 +84,14 @@ class Slow:
         self._bus = bus
         self._turns = turns
 
-    def __getattr__(self, name: str) -> Callable[..., Awaitable[object]]:
+    def __getattr__(self, name: str) -> Callable[..., Any]:
         work = getattr(self._bus, name)
+
+        async def slow_stream(*args: object, **named: object) -> AsyncIterator[object]:
+            async for item in work(*args, **named):
+                for _ in range(self._turns()):
+                    await asyncio.sleep(0)
+                yield item
 
         async def slow(*args: object, **named: object) -> object:
             for _ in range(self._turns()):
@@ -93,4 +101,4 @@ class Slow:
                 await asyncio.sleep(0)
             return result
 
-        return slow
+        return slow_stream if inspect.isasyncgenfunction(work) else slow

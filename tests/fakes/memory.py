@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -21,7 +21,7 @@ from workflow_operator.history import (
     encode_event,
     encode_status,
 )
-from workflow_operator.history.errors import Conflict, PayloadTooLarge
+from workflow_operator.history.errors import Conflict, PayloadTooLarge, Terminal
 
 
 class Clock(Protocol):
@@ -54,12 +54,14 @@ class MemoryDataBus:
         return event.replace(sequence=self._last_event, previous=expected, size=len(data))
 
     async def query_history(self, key: InstanceKey, *, after: int = 0, slim: bool = False) -> list[InstanceEvent]:
-        events = [
-            decode_event(data, sequence=sequence, previous=previous)
-            for sequence, previous, data in self._events.get(key, [])
-            if sequence > after
-        ]
-        return [event.slim() for event in events] if slim else events
+        return [event async for event in self.read_history(key, after=after, slim=slim)]
+
+    async def read_history(
+        self, key: InstanceKey, *, after: int = 0, slim: bool = False
+    ) -> AsyncIterator[InstanceEvent]:
+        for sequence, previous, data in list(self._events.get(key, [])):
+            if sequence > after:
+                yield decode_event(data, sequence=sequence, previous=previous, slim=slim)
 
     def lose_everything(self) -> None:
         """As a server that comes back with an empty store."""
@@ -79,6 +81,17 @@ class MemoryDataBus:
     async def query_statuses(self, keys: Sequence[InstanceKey]) -> dict[InstanceKey, InstanceStatus]:
         stored = {key: self._statuses[key] for key in keys if key in self._statuses}
         return {key: decode_status(data, sequence=sequence) for key, (sequence, data) in stored.items()}
+
+    async def read_statuses(
+        self, keys: Sequence[InstanceKey]
+    ) -> AsyncIterator[Mapping[InstanceKey, InstanceStatus | Terminal]]:
+        for key in dict.fromkeys(keys):
+            if key in self._statuses:
+                sequence, data = self._statuses[key]
+                try:
+                    yield {key: decode_status(data, sequence=sequence)}
+                except Terminal as error:
+                    yield {key: error}
 
     async def write_status(self, status: InstanceStatus) -> int:
         data = self._checked(encode_status(status))

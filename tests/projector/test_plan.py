@@ -43,7 +43,11 @@ def status(count: int) -> InstanceStatus | None:
     ],
 )
 def test_plan(known: int, arrived: list[int], expected: Any) -> None:
-    wanted = Fold(status(expected), EVENTS[known:expected]) if isinstance(expected, int) else expected  # type: ignore[arg-type]
+    wanted = expected
+    if isinstance(expected, int):
+        folded = status(expected)
+        assert folded is not None
+        wanted = Fold(folded, expected - known, EVENTS[expected - 1].time)
     for order in permutations(arrived):
         assert plan(status(known), [EVENTS[place] for place in order]) == wanted
         assert plan(status(known), [EVENTS[place] for place in (*order, *order)]) == wanted

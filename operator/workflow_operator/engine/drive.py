@@ -244,7 +244,7 @@ async def _let_sleep(context: DriveContext, held: Holding, parked: Parked) -> Fa
     await context.queue.enqueue_at(held.key, parked.until, parked.cause)
     await held.ack()
     # While the message was held, the queue refused another one: whoever appended an input meanwhile relies on this.
-    if await context.bus.query_history(held.key, after=parked.cause):
+    if await context.bus.query_history(held.key, after=parked.cause, slim=True):
         await context.queue.enqueue(held.key)
     return Fate.PARKED
 

@@ -77,7 +77,7 @@ class WorkflowRunner:
             try:
                 await self._bus.push_instance_event(started, expected=0)
             except Conflict:
-                history = await self._bus.query_history(key)
+                history = await self._bus.query_history(key, slim=True)
                 if history and history[-1].terminal:
                     return key.instance_id
             await self._queue.enqueue(key)
@@ -90,7 +90,7 @@ class WorkflowRunner:
             Unavailable: NATS does not answer; call again.
         """
         async with self._answered_in_time(key):
-            while events := await self._bus.query_history(key):
+            while events := await self._bus.query_history(key, slim=True):
                 if events[-1].terminal:
                     return False
                 try:

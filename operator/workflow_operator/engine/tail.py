@@ -62,7 +62,7 @@ class Tail:
         try:
             stored = await self._bus.push_instance_event(event, expected=self.sequence)
         except Conflict:
-            for other in await self._bus.query_history(self._key, after=self.sequence):
+            for other in await self._bus.query_history(self._key, after=self.sequence, slim=True):
                 if other.type is EventType.CLAIMED:
                     raise Overtaken(f"instance {self._key}: {other.type} by {other.executor}") from None
             return False
@@ -86,7 +86,7 @@ class Tail:
                 except Conflict:
                     known = self.sequence
                     await self.look()
-                    if self.sequence == known and not await self._bus.query_history(self._key):
+                    if self.sequence == known and not await self._bus.query_history(self._key, slim=True):
                         raise Overtaken(f"instance {self._key}: its history is gone") from None
                     event = event.replace(time=max(event.time, self.time))
                     continue
@@ -104,7 +104,7 @@ class Tail:
             Overtaken: another executor claimed the instance, or it has ended.
             Unavailable: NATS does not answer.
         """
-        self._learn(await self._bus.query_history(self._key, after=self.sequence))
+        self._learn(await self._bus.query_history(self._key, after=self.sequence, slim=True))
 
     def _learn(self, events: Sequence[InstanceEvent]) -> None:
         # An append of our own may be stored before its answer arrives, or have returned since the query began.

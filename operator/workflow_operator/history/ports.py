@@ -6,12 +6,13 @@ contract tests.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from workflow_operator.history.errors import Terminal
 from workflow_operator.history.events import ExecutorRef, InstanceEvent
 from workflow_operator.history.status import InstanceStatus
 from workflow_operator.history.subjects import InstanceKey
@@ -31,8 +32,20 @@ class DataBus(Protocol):
             PayloadTooLarge: larger than the transport carries.
         """
 
-    async def query_history(self, key: InstanceKey, *, after: int = 0, slim: bool = False) -> list[InstanceEvent]:
+    def read_history(self, key: InstanceKey, *, after: int = 0, slim: bool = False) -> AsyncIterator[InstanceEvent]:
         """The events of an instance with a sequence greater than ``after``, in order; ``slim`` as a replay needs them.
+
+        A history can have any size: at most one event and a MiB more of them are in memory at once, and others get
+        their turn meanwhile.
+
+        Raises:
+            Unavailable: the transport does not answer.
+            UnknownFormat: an event was written by a newer release.
+            InvalidInput: an event cannot be read.
+        """
+
+    async def query_history(self, key: InstanceKey, *, after: int = 0, slim: bool = False) -> list[InstanceEvent]:
+        """What :meth:`read_history` reads, all at once: for histories that are slim, or known to be small.
 
         Raises:
             Unavailable: the transport does not answer.
@@ -50,6 +63,16 @@ class DataBus(Protocol):
 
     async def query_statuses(self, keys: Sequence[InstanceKey]) -> dict[InstanceKey, InstanceStatus]:
         """The statuses of these instances; those without one are absent.
+
+        Raises:
+            Unavailable: the transport does not answer.
+            UnknownFormat, InvalidInput: one of them cannot be read.
+        """
+
+    def read_statuses(
+        self, keys: Sequence[InstanceKey]
+    ) -> AsyncIterator[Mapping[InstanceKey, InstanceStatus | Terminal]]:
+        """The statuses of these instances, or why one cannot be read; at most one and a MiB more of them at once.
 
         Raises:
             Unavailable: the transport does not answer.

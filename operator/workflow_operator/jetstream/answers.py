@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from workflow_operator.history.errors import Unavailable
+
 # Wrong last sequence: of the subject, and while another append to it is on its way through the replicas.
 OUTDATED = frozenset({10071, 10164})
 TOO_LARGE = 10054
@@ -20,7 +22,15 @@ class Answer:
 
 
 def read_answer(data: bytes) -> Answer:
-    answer = json.loads(data)
-    if error := answer.get("error"):
-        return Answer(error=error.get("err_code") or error["code"], description=error.get("description", ""))
-    return Answer(sequence=answer["seq"])
+    """Read an answer.
+
+    Raises:
+        Unavailable: it is none of a JetStream server; the message may or may not be stored.
+    """
+    try:
+        answer = json.loads(data)
+        if error := answer.get("error"):
+            return Answer(error=int(error.get("err_code") or error["code"]), description=error.get("description", ""))
+        return Answer(sequence=int(answer["seq"]))
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise Unavailable(f"JetStream: an answer that cannot be read: {data[:80]!r}") from error

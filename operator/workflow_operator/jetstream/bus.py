@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
-from itertools import chain, repeat
-from typing import Any
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from itertools import chain, islice, repeat
 from uuid import UUID
 
 from workflow_operator import metrics
-from workflow_operator.history.errors import Conflict, InvalidInput, PayloadTooLarge, Unavailable, UnknownFormat
+from workflow_operator.history.errors import (
+    Conflict,
+    InvalidInput,
+    PayloadTooLarge,
+    Terminal,
+    Unavailable,
+    UnknownFormat,
+)
 from workflow_operator.history.events import InstanceEvent, decode_event, encode_event
 from workflow_operator.history.status import InstanceStatus, decode_status, encode_status
 from workflow_operator.history.subjects import HISTORY as HISTORY_PREFIX
@@ -38,7 +44,8 @@ _MAX_REFUSALS = 10
 # Publishes on their way at once. A thousand more would only have the last ones time out.
 _WINDOW = 256
 
-_BATCH = 1000
+# So many are read and decoded before others get their turn.
+_BATCH = 250
 _STATUS_BATCH = 1000  # the server refuses more than 1024 subjects at once
 
 
@@ -97,7 +104,7 @@ class JetStreamDataBus:
             raise _refusal(f"{event.type} event of instance {event.key}", answer)
         # An earlier attempt may have been stored without its answer reaching us, and others may have followed it.
         last = expected
-        while (stored := await leader_next(self._connection, HISTORY, subject, after=last)) is not None:
+        while (stored := await self._leader_next(event.key, last)) is not None:
             if event_id(stored.data) == str(event.event_id):
                 return stored.sequence
             last = stored.sequence
@@ -110,16 +117,19 @@ class JetStreamDataBus:
         return None
 
     async def query_history(self, key: InstanceKey, *, after: int = 0, slim: bool = False) -> list[InstanceEvent]:
-        read = _slim_event if slim else _event
-        events = [read(stored) async for stored in self._every(HISTORY, key.history_subject, after=after)]
-        if not events:
-            # A replica that lags behind must not make a new instance look like one that does not exist.
-            while (
-                stored := await leader_next(self._connection, HISTORY, key.history_subject, after=after)
-            ) is not None:
-                events.append(read(stored))
-                after = stored.sequence
-        return events
+        return [event async for event in self.read_history(key, after=after, slim=slim)]
+
+    async def read_history(
+        self, key: InstanceKey, *, after: int = 0, slim: bool = False
+    ) -> AsyncIterator[InstanceEvent]:
+        found = False
+        async for stored in self._every(HISTORY, key.history_subject, after=after):
+            found = True
+            yield _event(stored, slim)
+        # A replica that lags behind must not make a new instance look like one that does not exist.
+        while not found and (stored_now := await self._leader_next(key, after)) is not None:
+            yield _event(stored_now, slim)
+            after = stored_now.sequence
 
     async def query_instance_status(
         self, namespace: str | None = None, instance_id: UUID | None = None
@@ -140,19 +150,28 @@ class JetStreamDataBus:
 
     async def query_statuses(self, keys: Sequence[InstanceKey]) -> dict[InstanceKey, InstanceStatus]:
         found: dict[InstanceKey, InstanceStatus] = {}
-        wanted = list(dict.fromkeys(keys))
-        for start in range(0, len(wanted), _STATUS_BATCH):
-            missing = wanted[start : start + _STATUS_BATCH]
-            complete = False
-            while missing and not complete:
-                request: dict[str, Any] = {"multi_last": [key.status_subject for key in missing], "batch": len(missing)}
-                batch = await direct_batch(self._connection, STATUS, request)
-                for message in batch.messages:
-                    key = InstanceKey.of_subject(message.subject)
-                    found[key] = decode_status(message.data, sequence=message.sequence, key=key)
-                complete = batch.complete
-                missing = [key for key in missing if key not in found]
+        async for batch in self.read_statuses(keys):
+            for key, status in batch.items():
+                if isinstance(status, Terminal):
+                    raise status
+                found[key] = status
         return found
+
+    async def read_statuses(
+        self, keys: Sequence[InstanceKey]
+    ) -> AsyncIterator[Mapping[InstanceKey, InstanceStatus | Terminal]]:
+        wanted = {key.status_subject: key for key in keys}
+        while wanted:
+            asked = list(islice(wanted, _STATUS_BATCH))
+            batch = await direct_batch(self._connection, STATUS, {"multi_last": asked, "batch": len(asked)})
+            yield {
+                key: _status(key, stored)
+                for stored in batch.messages
+                if (key := wanted.pop(stored.subject, None)) is not None
+            }
+            if batch.complete or not batch.messages:
+                for subject in asked:
+                    wanted.pop(subject, None)
 
     async def write_status(self, status: InstanceStatus) -> int:
         data = encode_status(status)
@@ -207,6 +226,9 @@ class JetStreamDataBus:
                 yield stored
             complete = batch.complete
 
+    async def _leader_next(self, key: InstanceKey, after: int) -> Stored | None:
+        return await leader_next(self._connection, HISTORY, key.history_subject, after=after)
+
     async def _publish(self, subject: str, data: bytes, headers: dict[str, str]) -> Answer:
         async with self._window:
             message = await self._connection.request(subject, data, headers=headers, timeout=self._timeout)
@@ -233,14 +255,17 @@ def _refusal(what: str, answer: Answer) -> Unavailable | PayloadTooLarge:
     return Unavailable(f"{what}: JetStream refused it: {answer.description} ({answer.error})")
 
 
-def _event(stored: Stored) -> InstanceEvent:
+def _event(stored: Stored, slim: bool) -> InstanceEvent:
     try:
         previous = read_sequence(stored.headers, PREVIOUS_SEQUENCE)
     except InvalidInput as error:
         raise InvalidInput(f"{stored.subject}, history sequence {stored.sequence}: {error}") from error
     key = InstanceKey.of_subject(stored.subject)
-    return decode_event(stored.data, sequence=stored.sequence, previous=previous, key=key)
+    return decode_event(stored.data, sequence=stored.sequence, previous=previous, key=key, slim=slim)
 
 
-def _slim_event(stored: Stored) -> InstanceEvent:
-    return _event(stored).slim()
+def _status(key: InstanceKey, stored: Stored) -> InstanceStatus | Terminal:
+    try:
+        return decode_status(stored.data, sequence=stored.sequence, key=key)
+    except (UnknownFormat, InvalidInput) as error:
+        return error

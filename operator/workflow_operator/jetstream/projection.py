@@ -16,6 +16,9 @@ from workflow_operator.jetstream.topology import PARTITIONS, PROJECTION, partiti
 
 logger = logging.getLogger(__name__)
 
+# Of one partition; all of them may be held, and folded, at once.
+_BATCH_BYTES = 1024 * 1024
+
 
 class ProjectedEvent:
     """One event to fold: ``event``, or ``error`` where this release cannot read it.
@@ -37,6 +40,8 @@ class ProjectedEvent:
             self.event = decode_event(message.data, sequence=self.sequence, previous=previous, key=self.key)
         except (UnknownFormat, InvalidInput) as error:
             self.error = error
+        # What the event does not hold nobody needs until the ack.
+        message.data = b""
 
     async def ack(self) -> None:
         """The status that holds the event is stored. Not confirmed: folding it once more changes nothing."""
@@ -58,13 +63,15 @@ class ProjectionFeed:
     async def pull(self, partition: int, limit: int, timeout_seconds: float) -> list[ProjectedEvent]:
         """Up to ``limit`` events of a partition (0 to 15), in the order of the history; empty after the timeout.
 
+        They have 1 MiB together, or one of them is larger and comes alone.
+
         What belongs to no instance is removed, and not among them.
 
         Raises:
             Unavailable: the transport does not answer.
         """
         consumer = partition_consumer(partition)
-        messages = await pull(self._connection, PROJECTION, consumer, limit, timeout_seconds)
+        messages = await pull(self._connection, PROJECTION, consumer, limit, timeout_seconds, max_bytes=_BATCH_BYTES)
         events: list[ProjectedEvent] = []
         for message in messages:
             try:

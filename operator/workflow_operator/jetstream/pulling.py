@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from nats.aio.msg import Msg
@@ -15,10 +16,23 @@ _NANOSECONDS = 1_000_000_000
 _GRACE_SECONDS = 2.0
 _HEARTBEAT = 100
 _NOTHING_MORE = frozenset({404, 408})
+_CONFLICT = 409
+_TOO_LARGE = "Message Size Exceeds MaxBytes"
+_NOW = {"no_wait": True}
 
 
-async def pull(connection: Connection, stream: str, consumer: str, limit: int, timeout_seconds: float) -> list[Msg]:
+async def pull(
+    connection: Connection,
+    stream: str,
+    consumer: str,
+    limit: int,
+    timeout_seconds: float,
+    *,
+    max_bytes: int | None = None,
+) -> list[Msg]:
     """Up to ``limit`` messages: what is there now, or else what comes first within the timeout.
+
+    With ``max_bytes`` no more than these, as the server counts them; but a larger message comes alone.
 
     Not nats-py's fetch: that waits out the whole timeout for a full batch, and cannot tell an idle queue from a lost
     server. A message that arrived but cannot be returned is handed back at once.
@@ -31,13 +45,16 @@ async def pull(connection: Connection, stream: str, consumer: str, limit: int, t
     async with connection.inbox() as inbox:
         puller = _Puller(connection, inbox, f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}", taken)
         try:
-            await puller.take(limit, {"no_wait": True}, _GRACE_SECONDS)
+            await puller.take(limit, _NOW, _GRACE_SECONDS, max_bytes)
+            if puller.met_larger and not taken:
+                await puller.take(1, _NOW, _GRACE_SECONDS)
             if not taken:
                 # One, not more: what the server would send after it nobody would wait for.
                 expires = {"expires": int(timeout_seconds * _NANOSECONDS)}
                 await puller.take(1, expires, timeout_seconds + _GRACE_SECONDS)
-                if taken and limit > 1:
-                    await puller.take(limit - 1, {"no_wait": True}, _GRACE_SECONDS)
+                left = None if max_bytes is None else max_bytes - sum(len(message.data) for message in taken)
+                if taken and limit > 1 and (left is None or left > 0):
+                    await puller.take(limit - 1, _NOW, _GRACE_SECONDS, left)
             done = True
         except Unavailable:
             if not taken:
@@ -57,9 +74,14 @@ class _Puller:
         self._inbox = inbox
         self._subject = subject
         self._taken = taken
+        self.met_larger = False
+        """The next message was larger than what was left of the bytes."""
 
-    async def take(self, count: int, options: dict[str, Any], timeout_seconds: float) -> None:
-        body = json.dumps({"batch": count, **options}).encode()
+    async def take(
+        self, count: int, options: Mapping[str, Any], timeout_seconds: float, max_bytes: int | None = None
+    ) -> None:
+        bound = {} if max_bytes is None else {"max_bytes": max_bytes}
+        body = json.dumps({"batch": count, **options, **bound}).encode()
         await self._connection.publish(self._subject, body, reply=self._inbox.subject)
         while count:
             message = await self._inbox.next(timeout_seconds)
@@ -68,6 +90,9 @@ class _Puller:
                 self._taken.append(message)
                 count -= 1
             elif status in _NOTHING_MORE:
+                return
+            elif status == _CONFLICT and description_of(message) == _TOO_LARGE:
+                self.met_larger = True
                 return
             elif status != _HEARTBEAT:
                 raise Unavailable(f"JetStream: {self._subject}: {status} {description_of(message)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +14,14 @@ from nats.aio.msg import Msg
 from workflow_operator.history.errors import Unavailable
 from workflow_operator.jetstream.connection import Connection
 
-# A batch larger than this is answered in several parts, so that a reader never has more than this in flight.
-BATCH_BYTES = 8 * 1024 * 1024
+# A batch larger than this is answered in several parts, of at least one message, so that a reader never has more in
+# flight. Asked for again it costs a round trip: 1 ms for each MiB.
+BATCH_BYTES = 1024 * 1024
 _ANSWER_SECONDS = 5.0
 _NO_MESSAGE = 10037
 _SEQUENCE = "Nats-Sequence"
 _ACK = "$JS.ACK."
+_DIGITS = 20
 _UNUSED_NANOSECONDS = 30_000_000_000
 
 
@@ -46,7 +49,7 @@ def status_of(message: Msg) -> int | None:
     if message.data or message.reply.startswith(_ACK) or _SEQUENCE in headers:
         return None
     status = headers.get("Status")
-    return int(status) if status else None
+    return int(status) if status and re.fullmatch(r"[0-9]{3}", status) else None
 
 
 def description_of(message: Msg) -> str:
@@ -71,16 +74,22 @@ async def direct_batch(connection: Connection, stream: str, request: Mapping[str
             headers = message.headers or {}
             match status_of(message):
                 case None:
-                    if int(headers["Nats-Last-Sequence"]) != previous:
+                    if _number(headers, "Nats-Last-Sequence") != previous:
                         raise Unavailable(f"JetStream: {stream}: part of a batch was lost")
-                    previous = int(headers[_SEQUENCE])
-                    messages.append(Stored(headers["Nats-Subject"], previous, headers, message.data))
+                    previous = _number(headers, _SEQUENCE)
+                    messages.append(Stored(headers.get("Nats-Subject", ""), previous, headers, message.data))
                 case 204:
-                    return Batch(messages, int(headers.get("Nats-Num-Pending", 0)) == 0)
+                    return Batch(messages, _number(headers, "Nats-Num-Pending") == 0)
                 case 404:
                     return Batch(messages, True)
                 case status:
                     raise Unavailable(f"JetStream: {stream}: {status} {description_of(message)}")
+
+
+def _number(headers: Mapping[str, str], name: str) -> int:
+    """A header that the server adds; 0 without it. What was stored may hold one of that name, too."""
+    value = headers.get(name, "0")
+    return int(value) if value.isdecimal() and len(value) <= _DIGITS else -1
 
 
 async def leader_next(connection: Connection, stream: str, subject: str, *, after: int) -> Stored | None:
@@ -95,9 +104,12 @@ async def leader_next(connection: Connection, stream: str, subject: str, *, afte
         if error.get("err_code") == _NO_MESSAGE:
             return None
         raise Unavailable(f"JetStream: {stream}: {error.get('description')}")
-    message = answer["message"]
-    headers = parse_headers(base64.b64decode(message.get("hdrs", "")))
-    return Stored(message["subject"], message["seq"], headers, base64.b64decode(message.get("data", "")))
+    try:
+        message = answer["message"]
+        headers = parse_headers(base64.b64decode(message.get("hdrs", "")))
+        return Stored(message["subject"], message["seq"], headers, base64.b64decode(message.get("data", "")))
+    except (LookupError, TypeError, ValueError) as error:
+        raise Unavailable(f"JetStream: {stream}: an answer that cannot be read: {error!r}") from error
 
 
 def parse_headers(raw: bytes) -> dict[str, str]:

@@ -21,6 +21,7 @@ from workflow_operator.jetstream.topology import STATUS
 logger = logging.getLogger(__name__)
 
 _BATCH = 500
+_BATCH_BYTES = 1024 * 1024
 _PULL_SECONDS = 5.0
 _PAUSE_SECONDS = 0.5
 
@@ -53,7 +54,9 @@ class StatusWatcher:
                 if consumer is None:
                     consumer = await self._consume()
                     self._check_caught_up()
-                messages = await pull(self._connection, STATUS, consumer.name, _BATCH, _PULL_SECONDS)
+                messages = await pull(
+                    self._connection, STATUS, consumer.name, _BATCH, _PULL_SECONDS, max_bytes=_BATCH_BYTES
+                )
             except Unavailable as error:
                 logger.warning("statuses: resuming after sequence %d: %s", self._seen, error)
                 consumer = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeAlias
 
 from workflow_operator.history import InstanceEvent, InstanceStatus, fold
@@ -21,13 +22,29 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Write this status over the one it was folded from. ``events`` are what is new in it, in order."""
+    """Write this status over the one it was folded from: ``events`` are new in it, the last of them of ``time``."""
 
     status: InstanceStatus
-    events: Sequence[InstanceEvent]
+    events: int
+    time: datetime
 
 
 Plan: TypeAlias = Stale | Gap | Fold
+
+
+def follow(before: Fold | InstanceStatus | None, event: InstanceEvent) -> Plan:
+    """Fold one more event into a status, or into what events before it made of one.
+
+    Raises:
+        InvalidInput: the history is damaged.
+    """
+    status, events = (before.status, before.events) if isinstance(before, Fold) else (before, 0)
+    known = status.history_sequence if status else 0
+    if event.sequence <= known:
+        return Stale()
+    if event.previous != known:
+        return Gap()
+    return Fold(fold(status, event), events + 1, event.time)
 
 
 def plan(status: InstanceStatus | None, events: Sequence[InstanceEvent]) -> Plan:
@@ -39,17 +56,14 @@ def plan(status: InstanceStatus | None, events: Sequence[InstanceEvent]) -> Plan
     Raises:
         InvalidInput: the history is damaged.
     """
-    known = status.history_sequence if status else 0
-    news = sorted({event.sequence: event for event in events if event.sequence > known}.values(), key=_sequence)
-    if not news:
-        return Stale()
-    folded = status
-    for event in news:
-        if event.previous != (folded.history_sequence if folded else 0):
-            return Gap()
-        folded = fold(folded, event)
-    assert folded is not None
-    return Fold(folded, news)
+    folded: Fold | None = None
+    for event in sorted(events, key=_sequence):
+        match follow(folded or status, event):
+            case Gap() as gap:
+                return gap
+            case Fold() as more:
+                folded = more
+    return folded or Stale()
 
 
 def without_values(status: InstanceStatus) -> InstanceStatus:

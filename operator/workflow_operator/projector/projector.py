@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
 from workflow_operator import metrics
-from workflow_operator.history import DataBus, InstanceEvent, InstanceKey, InstanceStatus, encode_status
+from workflow_operator.history import DataBus, InstanceEvent, InstanceKey, InstanceStatus
 from workflow_operator.history.errors import (
     Conflict,
     InvalidInput,
@@ -20,7 +21,8 @@ from workflow_operator.history.errors import (
     UnknownFormat,
     WorkflowError,
 )
-from workflow_operator.projector.plan import Fold, Gap, Stale, plan, without_values
+from workflow_operator.projector.cache import StatusCache
+from workflow_operator.projector.plan import Fold, Gap, Stale, follow, plan, without_values
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +31,9 @@ _PULL_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
 _NEWER_RELEASE_SECONDS = 10.0
 _PENDING_SECONDS = 15.0
-_CACHED_STATUSES = 2_000
-_CACHED_BYTES = 16 * 1024
+_FAILED_SECONDS = 10.0
+# Each reads and folds a history, of which it holds 2 MiB.
+_REFOLDS = 4
 
 
 class ProjectedEvent(Protocol):
@@ -101,7 +104,8 @@ class Projector:
         self._shares = shares
         self._sleep = sleep
         self._now = now
-        self._cache: dict[InstanceKey, InstanceStatus] = {}
+        self._cache = StatusCache()
+        self._refolds = asyncio.Semaphore(_REFOLDS)
         self._compare = asyncio.Event()
         self._compare.set()
 
@@ -133,6 +137,9 @@ class Projector:
             except WorkflowError as error:
                 logger.warning("partition %d: %s", partition, error)
                 await self._sleep(_RETRY_SECONDS)
+            except Exception:
+                logger.exception("partition %d: a batch failed; its events come again", partition)
+                await self._sleep(_RETRY_SECONDS)
 
     def _owns(self, partition: int) -> bool:
         return self._shares.owns(f"partition-{partition}")
@@ -144,6 +151,8 @@ class Projector:
                 metrics.PROJECTION_PENDING.set(sum(await asyncio.gather(*map(self._feed.pending, owned))))
             except WorkflowError as error:
                 logger.info("it is not known how many events are not folded yet: %s", error)
+            except Exception:
+                logger.exception("it is not known how many events are not folded yet")
             await self._sleep(_PENDING_SECONDS)
 
     async def _project(self, batch: Sequence[ProjectedEvent]) -> None:
@@ -153,15 +162,22 @@ class Projector:
                 await self._refuse(held)
             else:
                 groups[held.event.key].append(held)
-        missing = [key for key in groups if key not in self._cache]
-        try:
-            self._cache.update(await self._bus.query_statuses(missing))
-        except Terminal as error:
-            # One of them cannot be read; each is tried by itself below, as one without a status.
-            logger.warning("statuses cannot be read at once: %s", error)
-        await asyncio.gather(*(self._project_instance(key, held) for key, held in groups.items()))
-        while len(self._cache) > _CACHED_STATUSES:
-            del self._cache[next(iter(self._cache))]
+        known = {key: status for key in groups if (status := self._cache.get(key)) is not None}
+        missing = dict.fromkeys(key for key in groups if key not in known)
+        await self._project_instances(groups, known)
+        # As they come, so that they are never all in memory.
+        async for found in self._bus.read_statuses(list(missing)):
+            for key in found:
+                missing.pop(key, None)
+            await self._project_instances(groups, found)
+        await self._project_instances(groups, missing)
+
+    async def _project_instances(
+        self,
+        groups: Mapping[InstanceKey, Sequence[ProjectedEvent]],
+        statuses: Mapping[InstanceKey, InstanceStatus | Terminal | None],
+    ) -> None:
+        await asyncio.gather(*(self._project_instance(key, groups[key], status) for key, status in statuses.items()))
 
     async def _refuse(self, held: ProjectedEvent) -> None:
         logger.error("an event cannot be projected: %s", held.error)
@@ -170,68 +186,90 @@ class Projector:
         else:
             await held.ack()
 
-    async def _project_instance(self, key: InstanceKey, batch: Sequence[ProjectedEvent]) -> None:
+    async def _project_instance(
+        self, key: InstanceKey, batch: Sequence[ProjectedEvent], status: InstanceStatus | Terminal | None
+    ) -> None:
+        """Fold, and then ack or give back. Whatever goes wrong is this instance's own."""
         events = [held.event for held in batch if held.event is not None]
+        again: float | None = None
         try:
-            done = await self._fold(key, events)
+            if isinstance(status, Terminal):
+                raise status
+            if not await self._fold(key, status, events):
+                again = _RETRY_SECONDS
         except (Unavailable, UnknownFormat) as error:
             logger.warning("instance %s: not projected yet: %s", key, error)
-            done = False
+            again = _RETRY_SECONDS
         except Terminal:
             # Neither another replica nor another time would do better.
             logger.exception("instance %s: not projected", key)
-            done = True
-        await asyncio.gather(*(held.ack() if done else held.retry(_RETRY_SECONDS) for held in batch))
+        except Exception:
+            logger.exception("instance %s: not projected; tried again", key)
+            again = _FAILED_SECONDS
+        await asyncio.gather(*(held.ack() if again is None else held.retry(again) for held in batch))
 
-    async def _fold(self, key: InstanceKey, events: Sequence[InstanceEvent], *, whole: bool = False) -> bool:
-        """Whether the stored status holds all of these events now. ``whole``: they are the entire history."""
+    async def _fold(self, key: InstanceKey, status: InstanceStatus | None, events: Sequence[InstanceEvent]) -> bool:
+        """Whether the stored status holds all of these events now."""
         while True:
-            match plan(self._cache.get(key), events):
+            match plan(status, events):
                 case Stale():
                     return True
-                case Fold(folded, news):
-                    if await self._write(key, folded):
-                        metrics.PROJECTED_EVENTS.inc(len(news))
-                        metrics.PROJECTION_LAG.observe(lag(news, self._now()))
-                        return True
-                case Gap() if whole:
-                    raise InvalidInput(f"instance {key}: an event is missing in the history itself; it is damaged")
                 case Gap():
-                    history = await self._bus.query_history(key)
-                    if not history or history[-1].sequence < max(event.sequence for event in events):
-                        # A follower that lags does not have it yet.
-                        return False
-                    metrics.PROJECTION_REFOLDS.inc()
-                    await self._reload(key)
-                    return await self._fold(key, history, whole=True)
+                    done = await self._refold(key, max(event.sequence for event in events))
+                    metrics.PROJECTION_REFOLDS.inc(done)
+                    return done
+                case Fold() as news:
+                    if await self._write(key, news):
+                        return True
+                    status = await self._read(key)
 
-    async def _write(self, key: InstanceKey, folded: InstanceStatus) -> bool:
-        """Whether it was written; if not, what is there now was read."""
+    async def _refold(self, key: InstanceKey, upto: int) -> bool:
+        """Fold all of the history that the status lacks; False if what was read of it ends before ``upto``.
+
+        Raises:
+            InvalidInput: the history is damaged.
+        """
+        async with self._refolds:
+            while True:
+                status = await self._read(key)
+                folded: Fold | None = None
+                async for event in self._bus.read_history(key, after=status.history_sequence if status else 0):
+                    match follow(folded or status, event):
+                        case Gap():
+                            raise InvalidInput(
+                                f"instance {key}: an event before sequence {event.sequence} is missing in the history "
+                                "itself; it is damaged"
+                            )
+                        case Fold() as more:
+                            folded = more
+                last = folded.status if folded else status
+                if last is None or last.history_sequence < upto:
+                    # A follower that lags does not have it yet.
+                    return False
+                if folded is None or await self._write(key, folded):
+                    return True
+
+    async def _read(self, key: InstanceKey) -> InstanceStatus | None:
+        self._cache.drop(key)
+        return (await self._bus.query_statuses([key])).get(key)
+
+    async def _write(self, key: InstanceKey, news: Fold) -> bool:
+        """Whether it was written; if not, another replica was faster."""
+        status = news.status
+        # Whatever becomes of the write, what was held is over; and what a failed write leaves there is not known.
+        self._cache.drop(key)
         try:
-            try:
-                sequence = await self._bus.write_status(folded)
-            except PayloadTooLarge as error:
-                logger.warning(
-                    "instance %s: %s; its status goes without script, input, memory and metadata", key, error
-                )
-                folded = without_values(folded)
-                sequence = await self._bus.write_status(folded)
-        except (Conflict, Unavailable) as error:
-            # Written by another replica, or perhaps by this very call: read what is there, and plan again.
-            await self._reload(key)
-            if isinstance(error, Unavailable):
-                raise
+            sequence = await self._bus.write_status(status)
+        except PayloadTooLarge as error:
+            logger.warning("instance %s: %s; its status goes without script, input, memory and metadata", key, error)
+            return await self._write(key, replace(news, status=without_values(status)))
+        except Conflict:
             return False
-        if folded.terminal or len(encode_status(folded)) > _CACHED_BYTES:
-            # Nothing follows it, or it would fill the memory.
-            self._cache.pop(key, None)
-        else:
-            self._cache[key] = folded.replace(sequence=sequence)
+        metrics.PROJECTED_EVENTS.inc(news.events)
+        metrics.PROJECTION_LAG.observe(lag(news.time, self._now()))
+        if not status.terminal:
+            self._cache.put(status.replace(sequence=sequence))
         return True
-
-    async def _reload(self, key: InstanceKey) -> None:
-        self._cache.pop(key, None)
-        self._cache.update(await self._bus.query_statuses([key]))
 
     async def _compare_when_asked(self) -> None:
         while True:
@@ -240,20 +278,21 @@ class Projector:
             try:
                 async for key in self._feed.tails():
                     await self._catch_up(key)
-            except WorkflowError as error:
-                logger.warning("cannot compare histories with statuses: %s; tried again", error)
+            except Exception as error:
+                level = logging.WARNING if isinstance(error, WorkflowError) else logging.ERROR
+                logger.log(level, "cannot compare histories with statuses: %r; tried again", error)
                 self._compare.set()
                 await self._sleep(_NEWER_RELEASE_SECONDS)
 
     async def _catch_up(self, key: InstanceKey) -> None:
         try:
-            if history := await self._bus.query_history(key):
-                await self._reload(key)
-                await self._fold(key, history, whole=True)
-        except Terminal as error:
-            logger.error("instance %s: not compared: %s", key, error)
+            await self._refold(key, 0)
+        except Unavailable:
+            raise
+        except Exception as error:
+            logger.error("instance %s: not compared: %r", key, error)
 
 
-def lag(events: Sequence[InstanceEvent], now: datetime) -> float:
-    """Seconds since the last of these events. Its time is of another machine's clock: never less than zero."""
-    return max(0.0, (now - events[-1].time).total_seconds())
+def lag(time: datetime, now: datetime) -> float:
+    """Seconds since an event. Its time is of another machine's clock: never less than zero."""
+    return max(0.0, (now - time).total_seconds())
