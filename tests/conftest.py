@@ -1,9 +1,23 @@
 """Fixtures for all tests, and the markers that follow from them."""
 
+import gc
+import importlib
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+
+def _check_iris(*words: str) -> bool:
+    sys.modules.pop("rfc3987_syntax", None)
+    found: bool = importlib.import_module("rfc3987_syntax").is_valid_syntax(*words)
+    return found
+
+
+# jsonschema imports a checker of IRIs, which compiles 38 grammars on that. Few tests check an IRI.
+sys.modules["rfc3987_syntax"] = SimpleNamespace(is_valid_syntax=_check_iris)  # type: ignore[assignment]
 
 # How long an example takes says how busy the machine is, and nothing about the code.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -32,6 +46,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if E2E in item.path.parents:
             item.add_marker("e2e")
     items.sort(key=_kind)
+    # What is loaded and collected stays to the end: no search for garbage has to walk through it.
+    gc.freeze()
 
 
 def _kind(item: pytest.Item) -> int:

@@ -52,9 +52,10 @@ def problems(run: JsonObject, lines: Mapping[tuple[str, ...], int]) -> list[str]
     Args:
         lines: the line of the file at which a field stands, by its path.
     """
-    found = [*_schema_problems(_schema(), run, ())]
+    given = _without_nulls(_schema(), run)
+    found = [*_schema_problems(_schema(), given, ())]
     if not found:
-        found = [*_name_problems(run["metadata"]), *_spec_problems(run["spec"])]
+        found = [*_name_problems(given["metadata"]), *_spec_problems(given["spec"])]
     return [text + (f" (line {lines[path]})" if path in lines else "") for path, text in found]
 
 
@@ -66,6 +67,18 @@ def _schema() -> JsonObject:
     root: JsonObject = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     known = root["properties"] | {"metadata": _METADATA, "status": _ANY}
     return root | {"properties": known, "required": ["metadata", *root["required"]]}
+
+
+def _without_nulls(schema: JsonObject, value: Any) -> Any:
+    """The API server drops a field that is null, unless null is one of its values."""
+    if not isinstance(value, dict):
+        return value
+    fields = schema.get("properties", {})
+    return {
+        name: _without_nulls(fields.get(name, {}), inner)
+        for name, inner in value.items()
+        if inner is not None or name not in fields or fields[name].get("nullable")
+    }
 
 
 def _schema_problems(schema: JsonObject, value: object, path: tuple[str, ...]) -> Iterator[Problem]:
