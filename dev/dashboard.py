@@ -203,6 +203,12 @@ ROWS: dict[str, list[Panel]] = {
             _rate_by("history_appends_total", "result"),
         ),
         Panel(
+            "Refused by JetStream",
+            "Messages that it did not store although the connection was well: it is full, or lacks a stream.",
+            "ops",
+            [Query(_sum(_rate("nats_refusals_total")), "refusals")],
+        ),
+        Panel(
             "Reconnects to NATS",
             "Connections that were lost and came back.",
             "ops",

@@ -235,6 +235,12 @@ TRACES = _counter(
 
 NATS_CONNECTED = _gauge("workflow_operator_nats_connected", "1 while connected to NATS, else 0.", _EVERY)
 NATS_RECONNECTS = _counter("workflow_operator_nats_reconnects_total", "Connections to NATS that came back.", _EVERY)
+STORAGE_REFUSALS = _counter(
+    "workflow_operator_nats_refusals_total",
+    "Messages that JetStream refused to store although the connection was well: it is full, read-only, or lacks a "
+    "stream.",
+    _EVERY,
+)
 HISTORY_APPENDS = _counter(
     "workflow_operator_history_appends_total",
     "Attempts to append an event: stored; refused because someone else appended first; or repeated later, for want of "

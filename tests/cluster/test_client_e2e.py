@@ -50,12 +50,29 @@ def versions(run: dict[str, Any] | None) -> tuple[str, str]:
 async def test_a_status_is_replaced_as_a_whole_with_every_null(client: WorkflowRunClient, kubectl: Kubectl) -> None:
     uid, version = await created(client, kubectl)
     first = RUNNING | {"memory": {"a": None, "b": [None, {"c": None}]}, "steps": 1}
-    run = await client.patch_status(kubectl.namespace, "run", uid, version, first)
-    assert run["status"] == first
-    run = await client.patch_status(kubectl.namespace, "run", *versions(run), RUNNING | {"output": None})
+    seen = await client.patch_status(kubectl.namespace, "run", uid, version, first)
+    assert seen["status"] == RUNNING | {"steps": 1}, "a sighting has no values"
+    assert (await whole(client, kubectl))["status"] == first
+    seen = await client.patch_status(kubectl.namespace, "run", *versions(seen), RUNNING | {"output": None})
+    run = await whole(client, kubectl)
     assert run["status"] == RUNNING | {"output": None}
-    assert await client.get(kubectl.namespace, "run") == run
     assert run["spec"] == {"script": "1"}
+    assert await client.look(kubectl.namespace, "run") == seen
+
+
+async def test_what_is_not_known_of_a_status_stays(client: WorkflowRunClient, kubectl: Kubectl) -> None:
+    uid, version = await created(client, kubectl)
+    first = RUNNING | {"memory": {"a": None}, "steps": 1}
+    seen = await client.patch_status(kubectl.namespace, "run", uid, version, first)
+    ended = {"completionTime": "2026-01-01T00:00:00Z"}
+    await client.patch_status(kubectl.namespace, "run", *versions(seen), ended, whole=False)
+    assert (await whole(client, kubectl))["status"] == first | ended
+
+
+async def whole(client: WorkflowRunClient, kubectl: Kubectl) -> dict[str, Any]:
+    run = await client.get(kubectl.namespace, "run")
+    assert run is not None
+    return run
 
 
 async def test_the_same_status_again_is_no_write(client: WorkflowRunClient, kubectl: Kubectl) -> None:

@@ -7,7 +7,10 @@ from copy import deepcopy
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from workflow_operator.history.errors import Conflict, NotFound
+from workflow_operator.resources.sighting import sighting
 
 SCRIPT = "function main() {}"
 
@@ -20,7 +23,7 @@ class MemoryCluster:
         self.config_maps: dict[tuple[str, str], dict[str, Any]] = {}
         self.writes: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
-        self.gets = 0
+        self.looks = self.reads = 0
         self._versions = itertools.count(1)
 
     def create(self, name: str, uid: UUID, namespace: str = "default", **spec: Any) -> dict[str, Any]:
@@ -46,8 +49,17 @@ class MemoryCluster:
         return deepcopy(run)
 
     async def get(self, namespace: str, name: str) -> dict[str, Any] | None:
-        self.gets += 1
         return deepcopy(self.objects.get((namespace, name)))
+
+    async def look(self, namespace: str, name: str) -> dict[str, Any] | None:
+        self.looks += 1
+        found = self.objects.get((namespace, name))
+        return None if found is None else sighting(msgspec.json.encode(found))
+
+    async def read(self, namespace: str, name: str) -> bytes | None:
+        self.reads += 1
+        found = self.objects.get((namespace, name))
+        return None if found is None else found.get("raw") or msgspec.json.encode(found)
 
     async def run_uids(self) -> frozenset[str]:
         return frozenset(run["metadata"]["uid"] for run in self.objects.values())
@@ -56,16 +68,16 @@ class MemoryCluster:
         return self.config_maps.get((namespace, name))
 
     async def patch_status(
-        self, namespace: str, name: str, uid: str, resource_version: str, status: dict[str, Any]
+        self, namespace: str, name: str, uid: str, resource_version: str, status: dict[str, Any], *, whole: bool = True
     ) -> dict[str, Any]:
         run = self.objects.get((namespace, name))
         if run is None:
             raise NotFound(f"{namespace}/{name}")
         if (run["metadata"]["uid"], run["metadata"]["resourceVersion"]) != (uid, resource_version):
             raise Conflict(f"{namespace}/{name}")
-        self.writes.append(status)
-        run["status"] = status
-        return self.touch(name, namespace)
+        run["status"] = status if whole else run["status"] | status
+        self.writes.append(run["status"])
+        return sighting(msgspec.json.encode(self.touch(name, namespace)))
 
     async def create_event(self, event: dict[str, Any]) -> None:
         self.events.append(event)

@@ -10,7 +10,7 @@ import kopf
 import pytest
 
 from tests.fakes.polling import eventually
-from workflow_operator.handlers import watch_runs
+from workflow_operator.handlers import Pulse, watch_runs
 
 pytestmark = pytest.mark.integration
 
@@ -47,7 +47,7 @@ async def test_a_watch_that_fails_is_raised_and_not_waited_for(monkeypatch: pyte
 
     monkeypatch.setattr(kopf, "operator", fail)
     with pytest.raises(RecursionError, match="too deep"):
-        await asyncio.wait_for(watch_runs(Sink(), ready=threading.Event()), 10)
+        await asyncio.wait_for(watch_runs(Sink(), pulse=Pulse(1, 0.0)), 10)
 
 
 async def test_the_user_needs_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,12 +68,12 @@ async def test_a_watch_that_ends_by_itself_is_a_failure(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(kopf, "operator", end)
     with pytest.raises(RuntimeError, match="the watch of WorkflowRuns has failed"):
-        await asyncio.wait_for(watch_runs(Sink(), ready=threading.Event()), 10)
+        await asyncio.wait_for(watch_runs(Sink(), pulse=Pulse(1, 0.0)), 10)
 
 
 async def test_a_watch_ends_when_it_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kopf, "operator", waits_for_its_flags)
-    watching = asyncio.create_task(watch_runs(Sink(), ready=threading.Event()))
+    watching = asyncio.create_task(watch_runs(Sink(), pulse=Pulse(1, 0.0)))
     await asyncio.sleep(0)
     watching.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -97,7 +97,7 @@ async def test_what_is_seen_is_handed_over_in_the_callers_loop(monkeypatch: pyte
         changed(run)
 
     monkeypatch.setattr(sink, "object_changed", noting)
-    watching = asyncio.create_task(watch_runs(sink, ready=threading.Event()))
+    watching = asyncio.create_task(watch_runs(sink, pulse=Pulse(1, 0.0)))
     await eventually(lambda: len(sink.seen) == 3)
     watching.cancel()
     with pytest.raises(asyncio.CancelledError):

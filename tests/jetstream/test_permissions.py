@@ -104,7 +104,7 @@ async def test_the_roles_work_together(roles: Roles) -> None:
 
     assert [each.key for each in await buses[Role.READER].query_instance_status(key.namespace)] == [key]
     assert list(await buses[Role.READER].query_statuses([key])) == [key]
-    assert (await first(StatusWatcher(connections[Role.OPERATOR]))).key == key
+    assert (await first(StatusWatcher(connections[Role.OPERATOR], buses[Role.OPERATOR]))).key == key
 
     queue = JetStreamWorkQueue(connections[Role.OPERATOR])
     assert await queue.enqueue(key)
@@ -117,9 +117,13 @@ async def test_the_roles_work_together(roles: Roles) -> None:
 
 
 async def first(watcher: StatusWatcher) -> InstanceStatus:
-    async for each in watcher.statuses():
-        return each
-    raise AssertionError
+    """The first instance that is found to go on."""
+    following = asyncio.ensure_future(anext(watcher.statuses()))
+    try:
+        return await anext(watcher.pending())
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
 
 
 @pytest.mark.integration

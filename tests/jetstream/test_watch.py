@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from typing import Any
 
 import pytest
+from nats.aio.msg import Msg
 
+from tests.fakes.events import EPOCH
 from tests.fakes.polling import eventually
 from tests.fakes.records import new_key, status
-from workflow_operator.history import InstanceKey, InstanceStatus
+from workflow_operator.history import InstanceKey, InstanceStatus, StatusValue, encode_status
 from workflow_operator.history.errors import Unavailable
 from workflow_operator.jetstream.bus import JetStreamDataBus
-from workflow_operator.jetstream.connection import Connection
+from workflow_operator.jetstream.connection import Connection, Inbox
 from workflow_operator.jetstream.server import EmbeddedServer
 from workflow_operator.jetstream.topology import STATUS, ensure
 from workflow_operator.jetstream.watch import StatusWatcher
@@ -25,16 +29,24 @@ class Watch:
     """A reader that keeps what it was given."""
 
     def __init__(self, connection: Connection) -> None:
-        self.watcher = StatusWatcher(connection)
+        self.watcher = StatusWatcher(connection, JetStreamDataBus(connection))
         self.seen: list[InstanceStatus] = []
-        self.task: asyncio.Task[None] | None = None
+        self.found: list[InstanceStatus] = []
+        self.tasks: list[asyncio.Task[None]] = []
 
-    def start(self) -> None:
-        self.task = asyncio.create_task(self._read())
+    async def start(self) -> None:
+        """Returns once nothing can be missed."""
+        self.tasks.append(asyncio.create_task(self._read(self.watcher.statuses(), self.seen.append)))
+        await asyncio.wait_for(self.watcher.begun.wait(), 10)
 
-    async def _read(self) -> None:
-        async for each in self.watcher.statuses():
-            self.seen.append(each)
+    async def scan(self) -> None:
+        """Returns once all that goes on has been found."""
+        self.tasks.append(asyncio.create_task(self._read(self.watcher.pending(), self.found.append)))
+        await asyncio.wait_for(self.watcher.scanned.wait(), 30)
+
+    async def _read(self, statuses: AsyncIterator[InstanceStatus], take: Callable[[InstanceStatus], None]) -> None:
+        async for each in statuses:
+            take(each)
 
     @property
     def last(self) -> dict[InstanceKey, int]:
@@ -46,10 +58,9 @@ async def watch(connection: Connection) -> AsyncIterator[Watch]:
     """For the test to start."""
     watch = Watch(connection)
     yield watch
-    if watch.task is not None:
-        watch.task.cancel()
-        with suppress(asyncio.CancelledError):
-            await watch.task
+    for task in watch.tasks:
+        task.cancel()
+    await asyncio.gather(*watch.tasks, return_exceptions=True)
 
 
 async def write(bus: JetStreamDataBus, count: int) -> dict[InstanceKey, int]:
@@ -58,48 +69,79 @@ async def write(bus: JetStreamDataBus, count: int) -> dict[InstanceKey, int]:
     return dict(zip(keys, sequences, strict=True))
 
 
-async def test_begins_with_the_last_status_of_every_instance(bus: JetStreamDataBus, watch: Watch) -> None:
-    written = await write(bus, 1200)
-    rewritten = next(iter(written))
-    written[rewritten] = await bus.write_status(status(rewritten, sequence=written[rewritten]))
-
-    watch.start()
-    await asyncio.wait_for(watch.watcher.caught_up.wait(), 10)
-
-    assert watch.last == written
-    assert len(watch.seen) == 1200
+def over(key: InstanceKey, **fields: Any) -> InstanceStatus:
+    return status(key, status=StatusValue.COMPLETE, ended_at=EPOCH, **fields)
 
 
-async def test_is_caught_up_at_once_when_there_is_nothing(watch: Watch) -> None:
-    watch.start()
-    await asyncio.wait_for(watch.watcher.caught_up.wait(), 10)
+async def test_what_goes_on_is_found_by_the_side_and_what_is_over_is_not_read(
+    bus: JetStreamDataBus, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = "x" * 10_000
+    await asyncio.gather(*(bus.write_status(over(new_key(), output=large)) for _ in range(1500)))
+    written = await write(bus, 40)
+    ended = next(iter(written))
+    await bus.write_status(over(ended, sequence=written.pop(ended)))
+    received = Counter[str]()
+    receive = Inbox.receive
+
+    async def count(inbox: Inbox, message: Msg) -> None:
+        received["messages"] += 1
+        received["bytes"] += len(message.data)
+        await receive(inbox, message)
+
+    monkeypatch.setattr(Inbox, "receive", count)
+    await watch.start()
+    assert received["messages"] <= 1, "begun without a look at what is stored"
+    await watch.scan()
+    assert {each.key: each.sequence for each in watch.found} == written
     assert watch.seen == []
+    assert received["bytes"] < 100_000
+
+
+async def test_a_status_without_the_header_is_read(connection: Connection, bus: JetStreamDataBus, watch: Watch) -> None:
+    pending, ended = status(new_key()), over(new_key())
+    for each in (pending, ended):
+        await connection.request(each.key.status_subject, encode_status(each))
+    await watch.start()
+    await watch.scan()
+    assert [each.key for each in watch.found] == [pending.key]
+
+
+async def test_what_is_written_during_the_scan_is_not_told_of_in_its_older_form(
+    bus: JetStreamDataBus, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [(key, sequence)] = (await write(bus, 1)).items()
+    await watch.start()
+    query = JetStreamDataBus.query_statuses
+
+    async def end_meanwhile(self: JetStreamDataBus, keys: Any) -> Any:
+        read = await query(self, keys)
+        await bus.write_status(over(key, sequence=sequence))
+        await eventually(lambda: bool(watch.seen))
+        return read
+
+    monkeypatch.setattr(JetStreamDataBus, "query_statuses", end_meanwhile)
+    await watch.scan()
+    assert ([each.terminal for each in watch.seen], watch.found) == ([True], [])
+
+
+async def test_there_may_be_nothing(watch: Watch) -> None:
+    await watch.start()
+    await watch.scan()
+    assert (watch.seen, watch.found) == ([], [])
 
 
 async def test_follows_what_is_written_later(bus: JetStreamDataBus, watch: Watch) -> None:
-    watch.start()
-    await asyncio.wait_for(watch.watcher.caught_up.wait(), 10)
+    await watch.start()
     written = await write(bus, 50)
 
     await eventually(lambda: watch.last == written)
 
 
-async def test_is_not_caught_up_before_the_last_one_was_handled(bus: JetStreamDataBus, connection: Connection) -> None:
-    await write(bus, 3)
-    watcher = StatusWatcher(connection)
-    statuses = watcher.statuses()
-    for _ in range(3):
-        await anext(statuses)
-        assert not watcher.caught_up.is_set()
-    following = asyncio.ensure_future(anext(statuses))
-    await asyncio.wait_for(watcher.caught_up.wait(), 10)
-    following.cancel()
-
-
 async def test_resumes_when_the_server_was_killed(
     nats_server: EmbeddedServer, bus: JetStreamDataBus, watch: Watch
 ) -> None:
-    watch.start()
+    await watch.start()
     written = await write(bus, 20)
     await eventually(lambda: watch.last == written)
 
@@ -120,7 +162,7 @@ async def test_resumes_when_the_server_was_killed(
 async def test_resumes_when_its_consumer_was_deleted(
     connection: Connection, bus: JetStreamDataBus, watch: Watch
 ) -> None:
-    watch.start()
+    await watch.start()
     written = await write(bus, 5)
     await eventually(lambda: watch.last == written)
 
@@ -132,48 +174,56 @@ async def test_resumes_when_its_consumer_was_deleted(
     assert len(watch.seen) == 10
 
 
-async def test_begins_anew_with_a_stream_that_was_made_again(
+async def test_looks_anew_for_what_goes_on_in_a_stream_that_was_made_again(
     connection: Connection, bus: JetStreamDataBus, watch: Watch
 ) -> None:
-    watch.start()
+    await watch.start()
     written = await write(bus, 5)
     await eventually(lambda: watch.last == written)
+    await watch.scan()
 
     await connection.api(f"STREAM.DELETE.{STATUS}", {})
     await ensure(connection)
-    again = await write(bus, 1)
+    [again] = await write(bus, 1)
 
-    await eventually(lambda: watch.last == written | again)
+    await eventually(lambda: again in {each.key for each in [*watch.seen, *watch.found]})
 
 
 async def test_leaves_out_what_a_newer_release_wrote(
     connection: Connection, bus: JetStreamDataBus, watch: Watch
 ) -> None:
     await connection.request(new_key().status_subject, b'{"version": 2}')
+    before = await write(bus, 1)
+    await watch.start()
+    await connection.request(new_key().status_subject, b'{"version": 2}')
     written = await write(bus, 1)
-    watch.start()
 
     await eventually(lambda: watch.last == written)
+    await watch.scan()
+    assert {each.key for each in watch.found} >= before.keys()
 
 
 async def test_leaves_out_the_status_of_another_instance(
     connection: Connection, bus: JetStreamDataBus, watch: Watch
 ) -> None:
+    await watch.start()
     await connection.request(new_key().status_subject, status(new_key()).to_json())
     written = await write(bus, 1)
-    watch.start()
 
     await eventually(lambda: watch.last == written)
+    await watch.scan()
+    assert {each.key for each in watch.found} == written.keys()
 
 
 @pytest.mark.parametrize("headers", [{}, {"Status": "abc"}, {"Status": "503"}], ids=str)
 async def test_a_bad_header_or_subject_stops_nothing(
     connection: Connection, bus: JetStreamDataBus, watch: Watch, headers: dict[str, str]
 ) -> None:
+    await watch.start()
     for subject in (new_key().status_subject, "instances.status.default.nonsense"):
         await connection.request(subject, headers=headers)
     written = await write(bus, 1)
-    watch.start()
-    await asyncio.wait_for(watch.watcher.caught_up.wait(), 10)
 
-    assert watch.last == written
+    await eventually(lambda: watch.last == written)
+    await watch.scan()
+    assert {each.key for each in watch.found} == written.keys()

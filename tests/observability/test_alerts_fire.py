@@ -58,6 +58,7 @@ OTHER_USED = 'workflow_operator_executor_slots_used{namespace="a",pod="q"}'
 OTHER_SLOTS = 'workflow_operator_executor_slots{namespace="a",pod="q"}'
 STORED = 'workflow_operator_history_appends_total{namespace="a",result="stored"}'
 REPEATED = 'workflow_operator_history_appends_total{namespace="a",result="repeated"}'
+REFUSALS = 'workflow_operator_nats_refusals_total{namespace="a",pod="p"}'
 CRASHES = 'workflow_operator_sandbox_kills_total{namespace="a",reason="EngineCrash"}'
 TIMEOUTS = 'workflow_operator_sandbox_kills_total{namespace="a",reason="Timeout"}'
 ERRORS = 'workflow_operator_reconcile_errors_total{namespace="a"}'
@@ -99,6 +100,8 @@ CASES = [
     ),
     Case("HistoryNotWritten", "runs are held and recorded", {USED: f"3x{MINUTES}", STORED: f"0+1x{MINUTES}"}, None),
     Case("HistoryNotWritten", "nothing is held", {USED: f"0x{MINUTES}", STORED: f"8x{MINUTES}"}, None),
+    Case("StorageRefused", "JetStream is full from minute 20 on", {REFUSALS: f"0x20 0+60x{MINUTES}"}, 23),
+    Case("StorageRefused", "a leader changed", {REFUSALS: f"0x20 3x{MINUTES}"}, None),
     Case("QueueWaitHigh", "one in five waits over 30 s", histogram(WAIT, 30.0, slow=2, quick=8), 11),
     Case("QueueWaitHigh", "one in twenty does", histogram(WAIT, 30.0, slow=1, quick=19), None),
     Case("QueueWaitHigh", "nothing is queued", histogram(WAIT, 30.0, slow=0, quick=0), None),

@@ -10,7 +10,7 @@ import pytest
 from tests.fakes.cluster import MemoryCluster
 from tests.fakes.records import event
 from tests.fakes.records import status as instance_status
-from tests.reconcile.world import EXECUTOR, INSTANCE, NOW, OTHER, UID, World, instance
+from tests.reconcile.world import EXECUTOR, FINISHED, INSTANCE, NOW, OTHER, UID, World, instance
 from workflow_operator.history import EventType, InstanceKey, InstanceStatus, Origin, StatusValue
 from workflow_operator.reconcile import OrphanSweeper, RunKey
 from workflow_operator.reconcile.store import instance_of, is_copy, key_of, read
@@ -80,7 +80,7 @@ def test_which_instance_an_object_stands_for(
 
 @pytest.mark.parametrize("phase", ["Complete", "Failed", "Cancelled"])
 async def test_a_finished_run_is_left_alone(world: Restored, phase: str) -> None:
-    await world.restore(phase=phase)
+    await world.restore(phase=phase, conditions=[FINISHED])
     await world.delete()
     assert (world.runner.executed, world.runner.cancelled, world.cluster.writes) == ([], [], [])
 
@@ -204,7 +204,7 @@ class TestOrphans:
         await world.restore()
         sweeper.observe(asleep(origin=Origin(cluster="this-cluster", name="run")))
         await sweeper.sweep()
-        assert (world.runner.cancelled, world.cluster.gets) == ([], 1)
+        assert (world.runner.cancelled, world.cluster.looks) == ([], 1)
 
     async def test_an_object_that_stands_for_another_instance_does_not(
         self, world: Restored, sweeper: OrphanSweeper
@@ -221,10 +221,10 @@ class TestOrphans:
         world.cluster.objects["default", "run"]["status"] = {"phase": "OfALaterRelease"}
         sweeper.observe(asleep(origin=Origin(cluster="this-cluster", name="run")))
         await sweeper.sweep()
-        assert (world.runner.cancelled, world.cluster.gets) == ([], 1)
+        assert (world.runner.cancelled, world.cluster.looks) == ([], 1)
 
     async def test_what_is_not_in_a_watched_namespace_is_left(self, world: Restored) -> None:
         sweeper = OrphanSweeper(world.cluster, world.runner, world.share, "this-cluster", ("team-a", "team-b"))
         sweeper.observe(asleep(origin=Origin(cluster="this-cluster", name="run")))
         await sweeper.sweep()
-        assert (world.runner.cancelled, world.cluster.gets) == ([], 0)
+        assert (world.runner.cancelled, world.cluster.looks) == ([], 0)

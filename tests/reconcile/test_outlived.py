@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from tests.fakes.clock import settle
-from tests.reconcile.world import INSTANCE, NOW, OTHER, UID, World, instance
+from tests.reconcile.world import FINISHED, INSTANCE, NOW, OTHER, UID, World, instance
 from workflow_operator.history import InstanceKey, InstanceStatus, Origin, StatusValue
 from workflow_operator.history.errors import Unavailable
 from workflow_operator.reconcile import OutlivedInstances
@@ -37,7 +37,7 @@ def pending(cluster: str = "this-cluster", name: str = "run") -> InstanceStatus:
 def ended(world: World, name: str = "run", uid: UUID = UID, **status: str) -> dict[str, Any]:
     """An object of that name that shows an end."""
     run = world.cluster.create(name, uid)
-    run["status"] = {"observedGeneration": 1, "phase": "Complete", "conditions": [], **status}
+    run["status"] = {"observedGeneration": 1, "phase": "Complete", "conditions": [FINISHED], **status}
     world.objects.object_changed(run)
     return run
 

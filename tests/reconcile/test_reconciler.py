@@ -9,7 +9,7 @@ import pytest
 from tests.fakes.clock import settle
 from tests.fakes.cluster import SCRIPT
 from tests.fakes.records import event
-from tests.reconcile.world import EXECUTOR, INSTANCE, NOW, OTHER, RUN, UID, World, instance
+from tests.reconcile.world import EXECUTOR, FINISHED, INSTANCE, NOW, OTHER, RUN, UID, World, instance
 from workflow_operator.history import InstanceKey, InstanceStatus, Origin, StatusValue
 from workflow_operator.history.errors import InvalidInput, NotSerializable, PayloadTooLarge, UnknownFormat
 from workflow_operator.reconcile import OrphanSweeper
@@ -108,7 +108,7 @@ async def test_deleting_a_finished_run_cancels_nothing(world: World) -> None:
 async def test_deleting_a_run_that_ended_unseen_cancels_nothing(world: World) -> None:
     await world.see()
     run = world.cluster.objects.pop(("default", "run"))
-    run["status"]["phase"] = "Complete"
+    run["status"] |= {"phase": "Complete", "conditions": [FINISHED]}
     world.objects.object_deleted(run)
     await world.reconciler.reconcile(RUN)
     assert world.runner.cancelled == []
@@ -142,7 +142,7 @@ async def test_a_refusal_of_a_write_to_the_object_as_it_is_is_raised(
         await world.project(3, status=StatusValue.COMPLETE, ended_at=NOW)
 
 
-async def refuse(*_: object) -> None:
+async def refuse(*_: object, **_options: object) -> None:
     raise InvalidInput("status.historySequence never decreases")
 
 
@@ -185,44 +185,146 @@ async def test_a_config_map_without_a_usable_script(
     assert words in written["conditions"][0]["message"]
 
 
-async def test_what_the_engine_refuses_is_told(world: World) -> None:
-    world.runner.refusal = InvalidInput("the input is too large")
-    await world.see()
-    assert [c["message"] for c in world.cluster.writes[0]["conditions"]] == ["the input is too large"]
-
-
 def stalled(status: dict[str, Any]) -> list[tuple[str, str]]:
     return [(each["reason"], each["message"]) for each in status["conditions"] if each["type"] == "Stalled"]
 
 
-@pytest.mark.parametrize("refusal", [PayloadTooLarge("1 MiB at most"), NotSerializable("too deep")])
-async def test_what_no_history_can_hold_is_told(world: World, refusal: Exception) -> None:
-    world.runner.refusal = refusal
-    await world.see()
-    assert stalled(world.cluster.writes[0]) == [("InvalidInput", str(refusal))]
+def assert_failed(world: World, reason: str, words: str) -> None:
+    """The run is over, and says all that belongs to an end."""
+    [written] = world.cluster.writes
+    assert [each["type"] for each in written["conditions"]] == ["Failed", "Stalled", "Finished"]
+    assert {each["reason"] for each in written["conditions"]} == {reason}
+    assert (written["phase"], written["completionTime"]) == ("Failed", "2026-01-01T12:00:00Z")
+    assert (written["error"]["name"], words in written["error"]["message"]) == (reason, True), written["error"]
+    assert RUN not in world.objects
 
 
 @pytest.mark.parametrize(
-    ("spec", "words"),
+    "refusal", [PayloadTooLarge("1 MiB at most"), NotSerializable("too deep"), InvalidInput("no such script")]
+)
+async def test_what_no_history_can_hold_has_failed(world: World, refusal: Exception) -> None:
+    world.runner.refusal = refusal
+    await world.see()
+    assert_failed(world, type(refusal).__name__, str(refusal))
+
+
+def raw(spec: str) -> bytes:
+    return f'{{"metadata": {{"uid": "{UID}"}}, "spec": {spec}}}'.encode()
+
+
+def with_input(text: str) -> str:
+    return f'{{"script": "function main() {{}}", "input": {text}}}'
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "words"),
     [
-        ({"script": SCRIPT, "input": nested(101)}, "nested deeper than 100 levels"),
-        ({"script": SCRIPT, "input": nested(20_000)}, "nested deeper than 100 levels"),
-        ({"script": ["of a later release"]}, "Input should be a valid string"),
+        pytest.param(
+            with_input("[" + "[]," * 90_000 + "[]]"),
+            "PayloadTooLarge",
+            "spec.input has 270004 bytes as JSON; expected at most 262144 (WORKFLOW_OPERATOR_PAYLOAD_BYTES)",
+            id="larger than the cap",
+        ),
+        pytest.param(with_input("[" * 101 + "]" * 101), "NotSerializable", "deeper than 100 levels", id="101 levels"),
+        pytest.param(with_input("[" * 9000 + "]" * 9000), "InvalidInput", "spec cannot be read", id="9000 levels"),
+        pytest.param(with_input("1e999"), "NotSerializable", "larger than 1.8e308", id="a number that is none"),
+        pytest.param('{"script": ["of a later release"]}', "InvalidInput", "valid string", id="script is a list"),
+        pytest.param('{"scriptFrom": {"url": "x"}}', "InvalidInput", "Field required", id="another source"),
+        pytest.param("{}", "InvalidInput", "neither script nor scriptFrom", id="no source"),
+        pytest.param('"spec"', "InvalidInput", "spec cannot be read", id="text"),
     ],
 )
-async def test_a_spec_that_cannot_be_read_is_told_and_not_run(world: World, spec: dict[str, Any], words: str) -> None:
+async def test_a_run_whose_own_spec_is_at_fault_has_failed(world: World, spec: str, reason: str, words: str) -> None:
     run = world.cluster.create("run", UID)
-    run["spec"] = spec
+    world.cluster.objects["default", "run"]["raw"] = raw(spec)
     world.objects.object_changed(run)
-    await world.reconciler.reconcile(RUN)
-    [(reason, message)] = stalled(world.cluster.writes[0])
-    assert (reason, words in message) == ("InvalidSpec", True)
+    await world.reconcile()
+    assert_failed(world, reason, words)
     assert world.runner.executed == []
 
 
-async def test_the_deepest_input_that_a_history_holds_is_run(world: World) -> None:
-    await world.see(script=SCRIPT, input=nested(98))
+async def test_what_was_started_under_other_limits_goes_on(world: World) -> None:
+    await world.bus.push_instance_event(event(INSTANCE), 0)
+    world.runner.refusal = PayloadTooLarge("1 MiB at most")
+    await world.see()
+    assert world.cluster.writes == []
+
+
+@pytest.mark.parametrize("text", ['"' + "\\u003c" * 200_000 + '"', '"' + "漢" * 80_000 + '"', "[" * 100 + "]" * 100])
+async def test_an_input_counts_as_its_author_wrote_it(world: World, text: str) -> None:
+    run = world.cluster.create("run", UID)
+    world.cluster.objects["default", "run"]["raw"] = raw(with_input(text))
+    world.objects.object_changed(run)
+    await world.reconcile()
     assert len(world.runner.executed) == 1
+
+
+async def test_a_script_that_is_no_utf_8_is_told_of(world: World) -> None:
+    world.cluster.config_maps["default", "scripts"] = {"binaryData": {"report.js": "//5mAHUA"}}
+    await world.see(scriptFrom={"configMapKeyRef": {"name": "scripts", "key": "report.js"}})
+    [(reason, message)] = stalled(world.cluster.writes[0])
+    assert reason == "InvalidScript"
+    assert "key 'report.js' is in binaryData, because it is no UTF-8 text: save it as UTF-8" in message
+
+
+@pytest.mark.parametrize("inline", [True, False])
+async def test_a_byte_order_mark_is_no_part_of_a_script(world: World, inline: bool) -> None:
+    marked = "\N{ZERO WIDTH NO-BREAK SPACE}" + SCRIPT
+    world.cluster.config_maps["default", "scripts"] = {"data": {"main.js": marked}}
+    source = {"configMapKeyRef": {"name": "scripts", "key": "main.js"}}
+    await world.see(**({"script": marked} if inline else {"scriptFrom": source}))
+    assert [started["script"] for started in world.runner.executed] == [SCRIPT]
+
+
+async def test_an_object_is_read_when_its_run_starts_and_not_kept(world: World) -> None:
+    await world.see(script=SCRIPT + " " * 60_000, input="x" * 100_000)
+    await world.project(2, executor=EXECUTOR, memory="x" * 10_000)
+    world.now += timedelta(seconds=60)
+    await world.reconcile()
+    kept = world.objects.get(RUN)
+    assert (kept is not None, len(repr(kept)) < 4_000, world.cluster.reads) == (True, True, 1)
+
+
+async def test_an_instance_that_was_started_and_not_queued_is_queued_again_once(world: World) -> None:
+    await world.see()
+    await world.project(1)
+    assert world.runner.requeued == []
+    for seconds in (2, 3, 60):
+        world.now = NOW + timedelta(seconds=seconds)
+        await world.reconcile()
+    assert world.runner.requeued == [INSTANCE]
+
+
+@pytest.mark.parametrize(
+    ("phase", "kinds"),
+    [
+        ("Cancelled", ["Finished"]),
+        ("Complete", ["Complete", "Finished"]),
+        ("Failed", ["Failed", "Stalled", "Finished"]),
+    ],
+)
+async def test_a_phase_that_somebody_set_is_an_end(world: World, phase: str, kinds: list[str]) -> None:
+    await world.see()
+    await world.project(2, executor=EXECUTOR, parked=True, wake_at=NOW + timedelta(hours=1), memory={"kept": 1})
+    world.now = NOW + timedelta(seconds=2)
+    await world.reconcile()
+    world.cluster.objects["default", "run"]["status"]["phase"] = phase
+    world.objects.object_changed(world.cluster.touch("run"))
+    await world.reconcile()
+    last = world.cluster.writes[-1]
+    assert [each["type"] for each in last["conditions"]] == kinds
+    assert (last["phase"], last["completionTime"], last["memory"]) == (phase, "2026-01-01T12:00:02Z", {"kept": 1})
+    assert f"somebody other than the operator set status.phase to {phase}" in last["conditions"][0]["message"]
+    assert (world.runner.cancelled, RUN in world.objects) == ([INSTANCE], False)
+    assert "backup" not in world.runner.reasons[0]
+
+
+async def test_what_cannot_be_read_of_a_status_is_left_alone(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    run = world.cluster.create("run", UID)
+    world.objects.object_changed(run | {"status": {"phase": "OfALaterRelease"}})
+    await world.reconcile()
+    assert (world.runner.executed, world.cluster.writes) == ([], [])
+    assert "run default/run: left alone: status cannot be read" in caplog.text
 
 
 async def test_a_run_whose_history_is_gone_is_told_of_and_not_run_again(world: World) -> None:
@@ -262,7 +364,7 @@ async def test_an_older_sighting_does_not_undo_a_newer_one(world: World) -> None
     world.objects.object_changed(old)
     await world.reconciler.reconcile(RUN)
     await world.project(3, status=StatusValue.COMPLETE, ended_at=NOW)
-    assert world.cluster.gets == 0, "a write with the old version would have had to look again"
+    assert world.cluster.looks == 0, "a write with the old version would have had to look again"
 
 
 async def test_a_deletion_that_another_replica_has_acted_on_is_forgotten(world: World) -> None:
@@ -329,7 +431,7 @@ class TestOrphans:
         monkeypatch.setattr(world.cluster, "run_uids", nothing)
         sweeper.observe(self.pending())
         await sweeper.sweep()
-        assert (world.runner.cancelled, world.cluster.gets) == ([], 1)
+        assert (world.runner.cancelled, world.cluster.looks) == ([], 1)
 
     async def test_a_gained_share_is_swept_at_once(self, world: World, sweeper: OrphanSweeper) -> None:
         world.share.mine = False

@@ -10,14 +10,33 @@ from uuid import UUID
 from tests.fakes.cluster import MemoryCluster
 from tests.fakes.memory import MemoryDataBus
 from tests.fakes.records import status as instance_status
-from workflow_operator.history import ExecutorRef, InstanceKey, InstanceStatus, Origin
-from workflow_operator.reconcile import ClusterSide, ObjectStore, Outage, Reconciler, Reporter, RunKey, StatusWriter
+from workflow_operator.history import ExecutorRef, InstanceKey, InstanceStatus, Json, Origin
+from workflow_operator.reconcile import (
+    ClusterSide,
+    EngineSide,
+    NamespaceQuota,
+    ObjectStore,
+    Outage,
+    QuotaLimits,
+    Reconciler,
+    Reporter,
+    RunKey,
+    StatusWriter,
+)
 
 UID = UUID("11111111-2222-4333-8444-555555555555")
 OTHER = UUID("99999999-2222-4333-8444-555555555555")
 INSTANCE = InstanceKey("default", UID)
 RUN = RunKey("default", "run", str(UID))
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+FINISHED: dict[str, Any] = {
+    "type": "Finished",
+    "status": "True",
+    "lastTransitionTime": "2026-01-01T12:00:00Z",
+    "reason": "Succeeded",
+    "message": "",
+}
+PAYLOAD_BYTES = 256 * 1024
 EXECUTOR = ExecutorRef(id="replica", epoch=0)
 
 
@@ -27,6 +46,8 @@ class RecordingRunner:
     def __init__(self) -> None:
         self.executed: list[dict[str, Any]] = []
         self.cancelled: list[InstanceKey] = []
+        self.reasons: list[str] = []
+        self.requeued: list[InstanceKey] = []
         self.refusal: Exception | None = None
 
     async def execute(
@@ -43,11 +64,24 @@ class RecordingRunner:
         if self.refusal is not None:
             raise self.refusal
         assert instance_id is not None
-        self.executed.append({"namespace": namespace, "script": script, "fn": fn, "args": args, "origin": origin})
+        self.executed.append(
+            {
+                "namespace": namespace,
+                "script": script,
+                "fn": fn,
+                "args": args.load() if isinstance(args, Json) else args,
+                "origin": origin,
+            }
+        )
         return instance_id
 
     async def cancel(self, key: InstanceKey, reason: str) -> bool:
         self.cancelled.append(key)
+        self.reasons.append(reason)
+        return True
+
+    async def requeue(self, key: InstanceKey) -> bool:
+        self.requeued.append(key)
         return True
 
 
@@ -73,7 +107,9 @@ class World:
         self.reporter = Reporter(self.cluster, "replica-1", lambda: self.now)
         self.writer = StatusWriter(self.cluster, self.objects, self.reporter)
         side = ClusterSide(self.cluster, self.objects, self.writer, "this-cluster")
-        self.reconciler = Reconciler(side, self.runner, self.bus, self.share, self.outage, lambda: self.now)
+        self.quota = NamespaceQuota(QuotaLimits(active_runs=10), "this-cluster", self.objects.started_in)
+        engine = EngineSide(self.runner, self.bus, self.quota, PAYLOAD_BYTES)
+        self.reconciler = Reconciler(side, engine, self.share, self.outage, lambda: self.now)
 
     @property
     def phases(self) -> list[str]:

@@ -71,7 +71,7 @@ def columns(table: str) -> dict[str, str]:
 
 def test_columns_tell_the_state(kubectl: Kubectl) -> None:
     kubectl("create", "-f", "-", document=manifest("run", {"script": "1"}))
-    assert list(columns(kubectl("get", "wfr"))) == ["NAME", "PHASE", "STEPS", "STARTED", "COMPLETED", "AGE"]
+    assert list(columns(kubectl("get", "wfr"))) == ["NAME", "PHASE", "REASON", "STEPS", "ENDED", "AGE"]
 
     status = {
         "observedGeneration": 1,

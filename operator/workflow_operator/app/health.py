@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,6 +16,29 @@ logger = logging.getLogger(__name__)
 
 Check = Callable[[], Awaitable[str | None]]
 """None if well, else what is wrong."""
+
+
+class Cached:
+    """A check whose answer is kept for a moment: anybody in the cluster may ask for /readyz, as often as he likes.
+
+    Args:
+        now: the clock, in seconds.
+    """
+
+    def __init__(self, check: Check, now: Callable[[], float], seconds: float = 1.0) -> None:
+        self._check = check
+        self._now = now
+        self._seconds = seconds
+        self._until = float("-inf")
+        self._answer: str | None = None
+        self._asking = asyncio.Lock()
+
+    async def __call__(self) -> str | None:
+        async with self._asking:
+            if self._now() >= self._until:
+                self._answer = await self._check()
+                self._until = self._now() + self._seconds
+        return self._answer
 
 
 class Readiness:

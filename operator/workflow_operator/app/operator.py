@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
-import threading
-from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
 from workflow_operator.app import roles
-from workflow_operator.app.health import Readiness, health_endpoints
+from workflow_operator.app.health import Cached, Readiness, health_endpoints
 from workflow_operator.app.logs import RunNames, log_script_line
 from workflow_operator.app.settings import Settings
 from workflow_operator.cluster import WorkflowRunClient, load_configuration, own_namespace
 from workflow_operator.engine import Sweeper, SystemClock, follow_queue_depth
-from workflow_operator.handlers import watch_runs
+from workflow_operator.handlers import Pulse, watch_runs
 from workflow_operator.history import InstanceStatus
 from workflow_operator.history.errors import Refused, Unavailable
 from workflow_operator.jetstream import Connection, Membership, StatusWatcher
@@ -24,6 +25,8 @@ from workflow_operator.metrics import Role
 from workflow_operator.reconcile import (
     Announcer,
     ClusterSide,
+    EngineSide,
+    NamespaceQuota,
     ObjectStore,
     OrphanSweeper,
     Outage,
@@ -36,7 +39,10 @@ from workflow_operator.reconcile import (
 )
 from workflow_operator.tracing import Tracer, open_exporter
 
+logger = logging.getLogger(__name__)
+
 _LOOK_SECONDS = 1.0
+_LOOK_AT_WATCH_SECONDS = 5.0
 
 
 async def run_operator(settings: Settings, names: RunNames) -> None:
@@ -105,12 +111,15 @@ class _Replica:
         self._readiness = readiness
         self._api = api
         self._clock = SystemClock()
-        self._watching = threading.Event()
+        namespaces = settings.namespaces()
+        self._pulse = Pulse(max(1, len(namespaces)), time.monotonic())
+        self._api_server = Cached(self._ask_api_server, time.monotonic)
         self._outage = Outage()
         self._reporter = Reporter(api, settings.identity, self._clock.now)
         objects = ObjectStore()
         writer = StatusWriter(api, objects, self._reporter)
         self._cluster = ClusterSide(api, objects, writer, cluster_id)
+        self._stored_again: Callable[[], None] = lambda: None
         self._announcer = Announcer(objects, writer, self._outage, self._clock.now, self._clock.sleep)
 
     def parts(self) -> dict[str, Coroutine[Any, Any, None]]:
@@ -119,7 +128,8 @@ class _Replica:
         return {
             "engine": self._engine(),
             "announcer": self._announcer.run(),
-            "watch": watch_runs(objects, ready=self._watching, namespaces=namespaces),
+            "watch": watch_runs(objects, pulse=self._pulse, namespaces=namespaces),
+            "pulse": self._watch_the_watch(),
             "events": self._reporter.run(),
         }
 
@@ -130,13 +140,17 @@ class _Replica:
             # Whoever runs this ends it by cancelling.
             start = roles.Start(stack, self._readiness, stop=asyncio.Event())
             transport = await start.get("nats", lambda: self._connect(stack))
+            # Also while the start waits: a server that is full lets nobody join.
+            observing = asyncio.create_task(self._observe(transport.connection), name="nats")
+            stack.callback(observing.cancel)
             executor = await stack.enter_async_context(roles.executor(transport, settings, log_script_line))
             group = share_group(self._cluster.cluster_id, settings.namespaces())
             members = await start.enter("nats", lambda: roles.membership(transport, settings, group))
             self._announcer.shares = members
             sweeper = Sweeper(transport.queue, self._clock)
-            watcher = StatusWatcher(transport.connection)
-            reconciler, orphans, outlived = self._reconciling(transport, members)
+            watcher = StatusWatcher(transport.connection, transport.bus)
+            quota = NamespaceQuota(settings.quota(), self._cluster.cluster_id, self._cluster.objects.started_in)
+            reconciler, orphans, outlived = self._reconciling(transport, members, quota)
             self._ready_with(transport, watcher)
             tracer = self._tracer(transport, members, watcher)
             observers = [
@@ -144,18 +158,19 @@ class _Replica:
                 sweeper.observe,
                 orphans.observe,
                 outlived.observe,
+                quota.observe,
                 reconciler.status_changed,
             ]
             parts = {
                 "executor": executor.run(),
                 "timers": transport.queue.run(),
                 "sweep": sweeper.run(),
-                "orphan sweep": _sweep_orphans(orphans, watcher),
+                "orphan sweep": _sweep_orphans(orphans, watcher, quota),
                 "outlived": outlived.run(),
-                "statuses": _follow(watcher, observers),
+                "statuses": _follow(watcher.statuses(), observers),
+                "pending": _follow(watcher.pending(), observers),
                 "reconcile": reconciler.run(settings.reconcile_workers),
                 "count": count_runs(self._cluster.objects, members, self._clock.sleep),
-                "nats": self._observe(transport.connection),
                 "queue depth": follow_queue_depth(transport.queue, self._clock),
             }
             if tracer is not None:
@@ -174,18 +189,42 @@ class _Replica:
 
     async def _observe(self, connection: Connection) -> None:
         while True:
-            problem = connection.problem
-            if problem is None:
-                self._outage.end()
-            else:
-                self._outage.begin(nats_problem(problem, refused=connection.refused), self._clock.now())
+            try:
+                self._look_at(connection)
+            except Exception:
+                logger.exception("cannot tell how NATS is")
             await self._clock.sleep(_LOOK_SECONDS)
 
+    def _look_at(self, connection: Connection) -> None:
+        problem, now = connection.problem, self._clock.now()
+        if problem is None:
+            self._outage.end()
+        else:
+            self._outage.begin(nats_problem(problem, refused=connection.refused), now)
+        if self._outage.refusing(connection.storage_refusal, now):
+            self._stored_again()
+
+    async def _watch_the_watch(self) -> None:
+        """End when the watch is dead, and the process with it: Kubernetes starts it again.
+
+        Raises:
+            RuntimeError: the watch has said nothing for too long.
+        """
+        while True:
+            answers = await self._api_server() is None
+            now = time.monotonic()
+            self._pulse.server_answers(answers, now)
+            if self._pulse.dead(now):
+                raise RuntimeError(f"the watch of WorkflowRuns {self._pulse.problem(now)}, and the API server answers")
+            await self._clock.sleep(_LOOK_AT_WATCH_SECONDS)
+
     def _reconciling(
-        self, transport: roles.Transport, members: Membership
+        self, transport: roles.Transport, members: Membership, quota: NamespaceQuota
     ) -> tuple[Reconciler, OrphanSweeper, OutlivedInstances]:
         runner = roles.workflow_runner(transport, self._settings.engine_limits())
-        reconciler = Reconciler(self._cluster, runner, transport.bus, members, self._outage, self._clock.now)
+        engine = EngineSide(runner, transport.bus, quota, self._settings.payload_bytes)
+        reconciler = Reconciler(self._cluster, engine, members, self._outage, self._clock.now)
+        self._stored_again = reconciler.shares_changed
         orphans = OrphanSweeper(self._api, runner, members, self._cluster.cluster_id, self._settings.namespaces())
         members.on_change(reconciler.shares_changed)
         members.on_change(orphans.shares_changed)
@@ -206,25 +245,44 @@ class _Replica:
             return ours(status, cluster_id, settings.namespaces()) and members.owns(str(status.key))
 
         exporter = open_exporter(settings.otlp_endpoint, settings.identity)
-        return Tracer(transport.bus, exporter, mine, watcher.caught_up.is_set)
+        return Tracer(transport.bus, exporter, mine, watcher.begun.is_set)
+
+    async def _ask_api_server(self) -> str | None:
+        try:
+            well = await self._api.ready()
+        except Exception:
+            logger.exception("the API server cannot be asked whether it is ready")
+            well = False
+        return None if well else "does not answer, or is not ready"
 
     def _ready_with(self, transport: roles.Transport, watcher: StatusWatcher) -> None:
-        async def api_server() -> str | None:
-            return None if await self._api.ready() else "does not answer, or is not ready"
-
         async def watch() -> str | None:
-            return None if self._watching.is_set() and watcher.caught_up.is_set() else "not begun yet"
+            return self._pulse.problem(time.monotonic())
 
-        self._readiness.checks |= {"nats": transport.check, "apiServer": api_server, "watch": watch}
+        async def statuses() -> str | None:
+            return None if watcher.begun.is_set() else "not followed yet"
+
+        self._readiness.checks |= {
+            "nats": transport.check,
+            "apiServer": self._api_server,
+            "watch": watch,
+            "statuses": statuses,
+        }
         self._readiness.started()
 
 
-async def _sweep_orphans(orphans: OrphanSweeper, watcher: StatusWatcher) -> None:
-    await watcher.caught_up.wait()
+async def _sweep_orphans(orphans: OrphanSweeper, watcher: StatusWatcher, quota: NamespaceQuota) -> None:
+    await watcher.scanned.wait()
+    quota.all_counted()
     await orphans.run()
 
 
-async def _follow(watcher: StatusWatcher, observers: Iterable[Callable[[InstanceStatus], None]]) -> None:
-    async for status in watcher.statuses():
+async def _follow(
+    statuses: AsyncIterator[InstanceStatus], observers: Iterable[Callable[[InstanceStatus], None]]
+) -> None:
+    async for status in statuses:
         for observe in observers:
-            observe(status)
+            try:
+                observe(status)
+            except Exception:
+                logger.exception("instance %s: its status is left out", status.key)

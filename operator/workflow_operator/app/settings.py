@@ -15,6 +15,7 @@ from workflow_operator.engine import EngineLimits
 from workflow_operator.javascript.host import Limits
 from workflow_operator.jetstream.login import ConnectionOptions
 from workflow_operator.jetstream.topology import TopologyOptions
+from workflow_operator.reconcile import QuotaLimits
 
 
 def _identity() -> str:
@@ -83,6 +84,15 @@ class Settings(BaseSettings):
     script_memory_bytes: int = Field(128 * 1024 * 1024, ge=1, description="Bytes of memory for one script.")
     payload_bytes: int = Field(256 * 1024, ge=1, description="Bytes of one value as JSON: input, payload or output.")
 
+    namespace_active_runs: int = Field(
+        1000, ge=1, description="Runs of one namespace that have begun and are not over; more wait, the oldest first."
+    )
+    namespace_history_bytes: int = Field(
+        1024 * 1024 * 1024,
+        ge=1,
+        description="Bytes of all events of the active runs of one namespace; above it no further run begins.",
+    )
+
     identity: str = Field(default_factory=_identity, description="Name of this replica; drawn afresh at each start.")
 
     @model_validator(mode="after")
@@ -123,6 +133,9 @@ class Settings(BaseSettings):
                 payload_bytes=self.payload_bytes,
             ),
         )
+
+    def quota(self) -> QuotaLimits:
+        return QuotaLimits(active_runs=self.namespace_active_runs, history_bytes=self.namespace_history_bytes)
 
     def namespaces(self) -> tuple[str, ...]:
         return tuple(name.strip() for name in self.watch_namespaces.split(",") if name.strip())

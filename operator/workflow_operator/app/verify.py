@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from workflow_operator.engine import Clock
 from workflow_operator.history.errors import NotFound, Unavailable
-from workflow_operator.reconcile.store import read
 from workflow_operator.resources.run import API_VERSION, FINAL_PHASES, KIND, Phase, WorkflowRun
 
 JsonObject = dict[str, Any]
@@ -106,7 +105,7 @@ async def _finished(
         else:
             if found is None:
                 raise NotFound(f"{namespace}/{name}: somebody deleted the run while it was watched")
-            run, _ = read(found)
+            run = WorkflowRun.model_validate(found)
             line = state(run)
         if line != said:
             say(f"{namespace}/{name}: {line}")

@@ -21,6 +21,7 @@ from workflow_operator import metrics
 from workflow_operator.cluster.failures import Answer, Request, failure
 from workflow_operator.history.errors import InvalidInput, NotFound, Unavailable, WorkflowError
 from workflow_operator.resources.run import API_VERSION, PLURAL
+from workflow_operator.resources.sighting import sighting
 
 JsonObject = dict[str, Any]
 
@@ -57,6 +58,18 @@ class WorkflowRunClient:
         """The run, or None when there is none."""
         return await self._get_or_none(Request("get", PLURAL, f"{namespace}/{name}"), _run(namespace, name))
 
+    async def look(self, namespace: str, name: str) -> JsonObject | None:
+        """The run as :func:`workflow_operator.resources.sighting.sighting` gives it, or None when there is none."""
+        found = await self.read(namespace, name)
+        return None if found is None else _sighting(Request("get", PLURAL, f"{namespace}/{name}"), found)
+
+    async def read(self, namespace: str, name: str) -> bytes | None:
+        """The run as JSON, or None when there is none: anybody may have made it a megabyte."""
+        try:
+            return (await self._ask(Request("get", PLURAL, f"{namespace}/{name}"), _run(namespace, name))).body
+        except NotFound:
+            return None
+
     async def create(self, namespace: str, run: JsonObject) -> JsonObject:
         """Create a run from its manifest; returns it as it was stored, with the name that the API server chose."""
         request = Request("create", PLURAL, namespace)
@@ -91,17 +104,17 @@ class WorkflowRunClient:
             more = f"&continue={quote(token, safe='')}"
 
     async def patch_status(
-        self, namespace: str, name: str, uid: str, resource_version: str, status: JsonObject
+        self, namespace: str, name: str, uid: str, resource_version: str, status: JsonObject, *, whole: bool = True
     ) -> JsonObject:
-        """Replace the whole status of the run and return the run as it is then.
+        """Replace the whole status of the run, or these fields of it, and return a sighting of the run as it is then.
 
         It lands only on the object with this uid and resource version. Raises Conflict when that has changed or was
         created again, NotFound when it is gone, and InvalidInput when its schema refuses the status.
         """
         request = Request("patch", f"{PLURAL}/status", f"{namespace}/{name}")
-        patch = status_patch(uid, resource_version, status)
+        patch = status_patch(uid, resource_version, status, whole=whole)
         answer = await self._ask(request, f"{_run(namespace, name)}/status", patch, method="PATCH", content=_JSON_PATCH)
-        return _object(request, answer)
+        return _sighting(request, answer.body)
 
     async def config_map(self, namespace: str, name: str) -> JsonObject | None:
         """The ConfigMap, or None when there is none."""
@@ -192,8 +205,8 @@ class WorkflowRunClient:
         return Answer(response.status, response.headers, said)
 
 
-def status_patch(uid: str, resource_version: str, status: JsonObject) -> list[JsonObject]:
-    """The JSON patch that replaces the status of exactly this version of exactly this object.
+def status_patch(uid: str, resource_version: str, status: JsonObject, *, whole: bool = True) -> list[JsonObject]:
+    """The JSON patch that replaces the status, or fields of it, of exactly this version of exactly this object.
 
     A merge patch would not do: it drops every null inside memory and output, and on the status subresource the API
     server ignores its metadata.uid. The test fails on another uid, and a resource version that is put in place makes
@@ -202,7 +215,11 @@ def status_patch(uid: str, resource_version: str, status: JsonObject) -> list[Js
     return [
         {"op": "test", "path": "/metadata/uid", "value": uid},
         {"op": "replace", "path": "/metadata/resourceVersion", "value": resource_version},
-        {"op": "add", "path": "/status", "value": status},
+        *(
+            [{"op": "add", "path": "/status", "value": status}]
+            if whole
+            else [{"op": "add", "path": f"/status/{name}", "value": value} for name, value in status.items()]
+        ),
     ]
 
 
@@ -216,6 +233,13 @@ def _path(*segments: str) -> str:
         if segment in ("", ".", ".."):
             raise InvalidInput(f"{segment!r} is not a name of a Kubernetes object")
     return "/" + "/".join(quote(segment, safe="") for segment in segments)
+
+
+def _sighting(request: Request, body: bytes) -> JsonObject:
+    try:
+        return sighting(body)
+    except ValueError as error:
+        raise Unavailable(f"{request}: the answer is no object: {body[:200]!r}: {error}") from error
 
 
 def _object(request: Request, answer: Answer) -> JsonObject:

@@ -105,6 +105,15 @@ class WorkflowRunner:
                 return True
         return False
 
+    async def requeue(self, key: InstanceKey) -> bool:
+        """Queue an instance that may have been lost on its way there; False if it is queued or held already.
+
+        Raises:
+            Unavailable: NATS does not answer; call again.
+        """
+        async with self._answered_in_time(key):
+            return await self._queue.enqueue(key)
+
     @asynccontextmanager
     async def _answered_in_time(self, key: InstanceKey) -> AsyncIterator[None]:
         try:

@@ -7,11 +7,14 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Collection, Coroutine, MutableMapping
 from typing import Any, Protocol, cast
 
 import kopf
 
+from workflow_operator.handlers.pulse import Pulse
+from workflow_operator.handlers.session import Heard, slim_session
 from workflow_operator.resources.run import GROUP, PLURAL, VERSION
 
 logger = logging.getLogger(__name__)
@@ -22,6 +25,9 @@ _RECURSION_LIMIT = 25_000
 _STACK_BYTES = 128 * 1024 * 1024
 
 # Together about ten minutes: what outlasts them ends the process, and Kubernetes starts it again.
+# A page of a list is in memory at once, and objects may have 1.5 MiB each.
+_PAGE_OBJECTS = 25
+
 _API_ERROR_BACKOFFS_SECONDS = (0.5, 1, 2, 3, 5, 8, 13, *(20 for _ in range(28)))
 
 
@@ -33,22 +39,25 @@ class ObjectSink(Protocol):
     def object_deleted(self, run: dict[str, Any]) -> None: ...
 
 
-async def watch_runs(sink: ObjectSink, *, ready: threading.Event, namespaces: Collection[str] = ()) -> None:
-    """Watch until cancelled.
+async def watch_runs(sink: ObjectSink, *, pulse: Pulse, namespaces: Collection[str] = ()) -> None:
+    """Watch until cancelled. The sink gets sightings: see :mod:`workflow_operator.resources.sighting`.
 
     kopf runs in a thread with an event loop of its own: it takes the signals of its thread, and at its end cancels
     every task of its loop. The sink is called in the loop of the caller.
 
     Args:
         sink: gets every object at the start, and then every change.
-        ready: set once kopf has started.
+        pulse: is told, by ``time.monotonic()``, whenever the API server says something.
         namespaces: what to watch; all namespaces if empty.
 
     Raises:
         Exception: the API server stayed away, or refused the watch, for longer than the back-offs.
     """
     loop = asyncio.get_running_loop()
-    stop = threading.Event()
+    stop, ready = threading.Event(), threading.Event()
+
+    def heard(watch: str) -> None:
+        loop.call_soon_threadsafe(pulse.heard, watch, time.monotonic())
 
     def see(kind: str | None, run: dict[str, Any]) -> None:
         loop.call_soon_threadsafe(_hand_over, sink, kind, run)
@@ -56,7 +65,7 @@ async def watch_runs(sink: ObjectSink, *, ready: threading.Event, namespaces: Co
     async def watch() -> None:
         try:
             await kopf.operator(
-                registry=_registry(see),
+                registry=_registry(see, heard),
                 settings=_settings(),
                 # kopf would ask for the name of the user, and one that the cluster has numbered has none.
                 identity=cast(Any, "workflow-operator"),
@@ -116,12 +125,12 @@ def _hand_over(sink: ObjectSink, kind: str | None, run: dict[str, Any]) -> None:
             sink.object_deleted(run)
         else:
             sink.object_changed(run)
-    except ValueError:
+    except Exception:
         # An object that an older or newer CRD let in must not stop the watch of all others.
-        logger.exception("cannot read WorkflowRun %s", run.get("metadata", {}).get("name"))
+        logger.exception("cannot take in WorkflowRun %r", run.get("metadata"))
 
 
-def _registry(see: Callable[[str | None, dict[str, Any]], None]) -> kopf.OperatorRegistry:
+def _registry(see: Callable[[str | None, dict[str, Any]], None], heard: Heard) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
@@ -129,10 +138,10 @@ def _registry(see: Callable[[str | None, dict[str, Any]], None]) -> kopf.Operato
         see(event["type"], dict(event["object"]))
 
     @kopf.on.login(registry=registry)
-    async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-        if os.environ.get("KUBECONFIG"):
-            return kopf.login_with_kubeconfig(**kwargs)
-        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+    async def login(**kwargs: Any) -> kopf.AiohttpSession | None:
+        info = None if os.environ.get("KUBECONFIG") else kopf.login_with_service_account(**kwargs)
+        info = info or kopf.login_with_kubeconfig(**kwargs)
+        return None if info is None else slim_session(info, heard)
 
     return registry
 
@@ -148,6 +157,7 @@ def _settings() -> kopf.OperatorSettings:
     # An idle worker would hold a slot.
     settings.queueing.worker_limit = None
     settings.queueing.idle_timeout = 1.0
+    settings.watching.chunk_size = _PAGE_OBJECTS
     # The API server sends a bookmark each minute: silence for longer is a dead connection.
     settings.watching.inactivity_timeout = 70.0
     settings.networking.error_backoffs = _API_ERROR_BACKOFFS_SECONDS

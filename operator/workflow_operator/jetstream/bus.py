@@ -29,6 +29,7 @@ from workflow_operator.jetstream.headers import (
     EXPECTED_SEQUENCE,
     HISTORY_SEQUENCE,
     PREVIOUS_SEQUENCE,
+    STATUS_VALUE,
     read_sequence,
     size,
 )
@@ -175,7 +176,11 @@ class JetStreamDataBus:
 
     async def write_status(self, status: InstanceStatus) -> int:
         data = encode_status(status)
-        headers = {EXPECTED_SEQUENCE: str(status.sequence), HISTORY_SEQUENCE: str(status.history_sequence)}
+        headers = {
+            EXPECTED_SEQUENCE: str(status.sequence),
+            HISTORY_SEQUENCE: str(status.history_sequence),
+            STATUS_VALUE: status.status.value,
+        }
         self._check_size(f"status of instance {status.key}", data, headers)
         answer = await self._publish(status.key.status_subject, data, headers)
         if answer.error in OUTDATED:

@@ -15,8 +15,10 @@ from typing import Any, Self
 import nats.errors
 from nats.aio.msg import Msg
 
+from workflow_operator import metrics
 from workflow_operator.history.errors import Refused, Unavailable
 from workflow_operator.jetstream.login import ConnectionOptions, LoginClient, refusal
+from workflow_operator.jetstream.refusals import Refusals, refusal_of
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +61,7 @@ class Connection:
         self._refusals = 0
         self._given_up = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
+        self._refused_storage = Refusals()
 
     @classmethod
     async def open(cls, options: ConnectionOptions) -> Self:
@@ -163,6 +166,11 @@ class Connection:
         return not self.connected and isinstance(self._problem, Refused)
 
     @property
+    def storage_refusal(self) -> str | None:
+        """What JetStream refuses to store, and in which words, while the connection is well; None if nothing."""
+        return self._refused_storage.words(asyncio.get_running_loop().time()) if self.connected else None
+
+    @property
     def max_payload(self) -> int:
         """Bytes of headers and data that the server takes in one message."""
         return self._client.max_payload
@@ -207,9 +215,20 @@ class Connection:
                     message = await future
         finally:
             del self._replies[token]
-        if message.headers is not None and message.headers.get("Status") == _NO_RESPONDERS:
+        nobody = message.headers is not None and message.headers.get("Status") == _NO_RESPONDERS
+        self._note_storage(subject, "nobody answers" if nobody else refusal_of(message.data))
+        if nobody:
             raise Unavailable(f"NATS {subject}: nobody answers; JetStream is off, starting, or lacks this stream")
         return message
+
+    def _note_storage(self, subject: str, refusal: str | None) -> None:
+        if subject.startswith("$JS."):
+            return
+        if refusal is None:
+            self._refused_storage.stored(subject)
+        else:
+            metrics.STORAGE_REFUSALS.inc()
+            self._refused_storage.refused(subject, refusal, asyncio.get_running_loop().time())
 
     async def api(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Call the JetStream API; an answer with ``error`` is returned like any other.
@@ -311,6 +330,7 @@ class Connection:
         self._problem = None
         self._refusals = 0
         self._told.clear()
+        self._refused_storage.forget()
         for callback in self._on_reconnect:
             try:
                 await callback()

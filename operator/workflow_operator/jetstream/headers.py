@@ -21,6 +21,9 @@ HISTORY_SEQUENCE = "Workflow-History-Sequence"
 # Of a queue message: who released it, as executor, epoch and how it let go.
 RELEASED = "Workflow-Released"
 
+# Whether the status is "pending" or how the instance ended, so that who looks for what goes on need not read the rest.
+STATUS_VALUE = "Workflow-Status"
+
 _SEQUENCE = re.compile(r"[0-9]{1,20}")
 
 

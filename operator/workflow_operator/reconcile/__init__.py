@@ -7,7 +7,9 @@ from workflow_operator.reconcile.outage import Announcer, Outage, nats_problem
 from workflow_operator.reconcile.outlived import OutlivedInstances
 from workflow_operator.reconcile.ports import Cluster, Runner, Shares
 from workflow_operator.reconcile.queue import KeyQueue
+from workflow_operator.reconcile.quota import NamespaceQuota, QuotaLimits
 from workflow_operator.reconcile.reconciler import ClusterSide, Reconciler
+from workflow_operator.reconcile.starting import EngineSide
 from workflow_operator.reconcile.store import ObjectStore, RunKey
 from workflow_operator.reconcile.writer import StatusWriter
 
@@ -15,11 +17,14 @@ __all__ = [
     "Announcer",
     "Cluster",
     "ClusterSide",
+    "EngineSide",
     "KeyQueue",
+    "NamespaceQuota",
     "ObjectStore",
     "OrphanSweeper",
     "Outage",
     "OutlivedInstances",
+    "QuotaLimits",
     "Reconciler",
     "Reporter",
     "RunKey",

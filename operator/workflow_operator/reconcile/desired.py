@@ -15,10 +15,10 @@ from workflow_operator.resources.run import (
     Condition,
     ConditionStatus,
     ConditionType,
+    ObservedRun,
     Phase,
     RunError,
     RunStatus,
-    WorkflowRun,
 )
 
 # Two values of this size, an error message and the conditions stay below 32 KiB together.
@@ -35,11 +35,16 @@ _REASON = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a run does not start, or go on. ``stalled``: somebody has to mend something that is there but wrong."""
+    """Why a run does not start, or go on.
+
+    ``stalled``: somebody has to mend something that is there but wrong. ``failed``: nobody can mend it, as what a run
+    was created with cannot be changed; the run is over.
+    """
 
     reason: str
     message: str
     stalled: bool = False
+    failed: bool = False
 
 
 # What a run that goes its way is busy with; any other reason of Reconciling hinders it.
@@ -70,35 +75,54 @@ def foreign_instance(instance: InstanceKey) -> Problem:
 
 
 def desired_status(
-    run: WorkflowRun, instance: InstanceStatus | None, problem: Problem | None, now: datetime
+    run: ObservedRun, instance: InstanceStatus | None, problem: Problem | None, now: datetime
 ) -> RunStatus:
     """What the object's status should be now.
 
     Args:
         run: the object.
         instance: the status of its instance; None before it started.
-        problem: what hinders it; only looked at without an instance.
+        problem: what hinders it.
         now: for conditions that change.
     """
-    generation = run.metadata.generation
-    wanted = _without_instance(problem) if instance is None else _with_instance(instance)
+    wanted = _without_instance(problem) if instance is None else _with_instance(instance, problem)
+    settled = _settled(run, wanted, now)
+    if instance is None and run.status.instance_id is not None:
+        # What was shown stays: the API server holds it to be final, and nobody knows better.
+        return run.status.model_copy(update={"conditions": settled})
+    status = RunStatus(observed_generation=run.metadata.generation, phase=Phase.PENDING, conditions=settled)
+    if instance is not None:
+        return status.model_copy(update=_mirrored(instance, run.status))
+    return status.model_copy(update=_never_begun(problem, now)) if problem is not None and problem.failed else status
+
+
+def ended_by_hand(run: ObservedRun, now: datetime) -> RunStatus:
+    """The status of an object whose phase somebody has set to a final one, with all that belongs to an end."""
+    phase = run.status.phase
+    message = f"somebody other than the operator set status.phase to {phase}; the run's instance was cancelled"
+    kinds = [ConditionType.FINISHED]
+    if phase is Phase.COMPLETE:
+        kinds = [ConditionType.COMPLETE, ConditionType.FINISHED]
+    elif phase is Phase.FAILED:
+        kinds = [ConditionType.FAILED, ConditionType.STALLED, ConditionType.FINISHED]
+    ended = run.status.completion_time or now.replace(microsecond=0)
+    settled = _settled(run, [(kind, "SetByHand", message) for kind in kinds], now)
+    return run.status.model_copy(update={"conditions": settled, "completion_time": ended})
+
+
+def _settled(run: ObservedRun, wanted: list[tuple[ConditionType, str, str]], now: datetime) -> tuple[Condition, ...]:
     conditions = [
         Condition(
             type=kind,
             status=ConditionStatus.TRUE,
-            observed_generation=generation,
+            observed_generation=run.metadata.generation,
             last_transition_time=now,
             reason=reason,
             message=message,
         )
         for kind, reason, message in wanted
     ]
-    settled = set_conditions(run.status.conditions, conditions)
-    if instance is None and run.status.instance_id is not None:
-        # What was shown stays: the API server holds it to be final, and nobody knows better.
-        return run.status.model_copy(update={"conditions": settled})
-    status = RunStatus(observed_generation=generation, phase=Phase.PENDING, conditions=settled)
-    return status if instance is None else status.model_copy(update=_mirrored(instance, run.status))
+    return set_conditions(run.status.conditions, conditions)
 
 
 def hindrances(status: RunStatus) -> tuple[Condition, ...]:
@@ -172,14 +196,29 @@ def _mirrored(instance: InstanceStatus, shown: RunStatus) -> dict[str, object]:
     }
 
 
+def _never_begun(problem: Problem, now: datetime) -> dict[str, object]:
+    return {
+        "phase": Phase.FAILED,
+        "completion_time": now.replace(microsecond=0),
+        "error": RunError(name=problem.reason, message=problem.message),
+    }
+
+
+def _failed(reason: str, message: str) -> list[tuple[ConditionType, str, str]]:
+    # kstatus, and with it Flux and others, knows a failed object by Stalled.
+    return [(kind, reason, message) for kind in (ConditionType.FAILED, ConditionType.STALLED, ConditionType.FINISHED)]
+
+
 def _without_instance(problem: Problem | None) -> list[tuple[ConditionType, str, str]]:
     if problem is None:
         return [(ConditionType.RECONCILING, "Starting", "the run is being started")]
+    if problem.failed:
+        return _failed(problem.reason, problem.message)
     waiting = [(ConditionType.RECONCILING, problem.reason, problem.message)]
     return [(ConditionType.STALLED, problem.reason, problem.message)] if problem.stalled else waiting
 
 
-def _with_instance(instance: InstanceStatus) -> list[tuple[ConditionType, str, str]]:
+def _with_instance(instance: InstanceStatus, problem: Problem | None = None) -> list[tuple[ConditionType, str, str]]:
     match instance.status:
         case StatusValue.COMPLETE:
             message = f"the script ended well after {_steps(instance)}"
@@ -188,14 +227,11 @@ def _with_instance(instance: InstanceStatus) -> list[tuple[ConditionType, str, s
                 (ConditionType.FINISHED, "Succeeded", message),
             ]
         case StatusValue.FAILED:
-            reason, message = _failure(instance)
-            # kstatus, and with it Flux and others, knows a failed object by Stalled.
-            return [
-                (kind, reason, message)
-                for kind in (ConditionType.FAILED, ConditionType.STALLED, ConditionType.FINISHED)
-            ]
+            return _failed(*_failure(instance))
         case StatusValue.CANCELLED:
             return [(ConditionType.FINISHED, "Cancelled", f"the run was cancelled after {_steps(instance)}")]
+        case StatusValue.PENDING if problem is not None:
+            return _without_instance(problem)
         case StatusValue.PENDING:
             return [(ConditionType.RECONCILING, *_activity(instance))]
 

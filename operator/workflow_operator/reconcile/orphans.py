@@ -8,13 +8,14 @@ from collections.abc import Collection
 from contextlib import suppress
 
 from workflow_operator.history import InstanceKey, InstanceStatus
-from workflow_operator.history.errors import Retryable, Terminal
+from workflow_operator.history.errors import Retryable, WorkflowError
 from workflow_operator.reconcile.ports import Cluster, JsonObject, Runner, Shares
 from workflow_operator.reconcile.store import RunKey, instance_of, read
 
 logger = logging.getLogger(__name__)
 
 PERIOD_SECONDS = 60.0
+_MAX_FAILURES = 3
 
 
 class OrphanSweeper:
@@ -59,6 +60,8 @@ class OrphanSweeper:
                 await self.sweep()
             except Retryable as error:
                 logger.warning("cannot look for runs that were deleted unseen: %s", error)
+            except Exception:
+                logger.exception("cannot look for runs that were deleted unseen")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._soon.wait(), PERIOD_SECONDS)
 
@@ -72,19 +75,31 @@ class OrphanSweeper:
         if not suspects:
             return
         uids = await self._cluster.run_uids()
+        failures = 0
         for key, name in suspects.items():
             if str(key.instance_id) in uids:
                 continue
-            if not stands_for(await self._cluster.get(key.namespace, name), key):
-                logger.info("instance %s: its WorkflowRun %s/%s is gone; cancelling", key, key.namespace, name)
-                await self._cancel(key)
+            try:
+                await self._end_without_object(key, name)
+            except Retryable as error:
+                # It may be this one's alone; if it is not, the others need not be asked for.
+                logger.warning("instance %s: not looked for now: %s", key, error)
+                failures += 1
+                if failures == _MAX_FAILURES:
+                    raise
 
-    async def _cancel(self, key: InstanceKey) -> None:
+    async def _end_without_object(self, key: InstanceKey, name: str) -> None:
         try:
-            await self._runner.cancel(key, "the WorkflowRun was deleted")
-        except Terminal as error:
+            if not stands_for(await self._cluster.look(key.namespace, name), key):
+                logger.info("instance %s: its WorkflowRun %s/%s is gone; cancelling", key, key.namespace, name)
+                await self._runner.cancel(key, "the WorkflowRun was deleted")
+        except Retryable:
+            raise
+        except WorkflowError as error:
             # One history that a newer release wrote, or that is damaged, must not keep all others from being swept.
             logger.error("instance %s: not cancelled: %s", key, error)
+        except Exception:
+            logger.exception("instance %s: not cancelled", key)
 
     def _owns(self, key: InstanceKey, name: str) -> bool:
         return self._shares.owns(str(RunKey(key.namespace, name, str(key.instance_id))))
@@ -96,6 +111,9 @@ def stands_for(run: JsonObject | None, instance: InstanceKey) -> bool:
     One that cannot be read may be.
     """
     try:
-        return run is not None and instance_of(read(run)[0]) == instance
+        if run is None:
+            return False
+        parsed, fault = read(run)
+        return fault is not None or instance_of(parsed) == instance
     except ValueError:
         return True

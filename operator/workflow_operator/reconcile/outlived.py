@@ -14,7 +14,9 @@ from workflow_operator.reconcile.store import ObjectStore, RunKey
 
 logger = logging.getLogger(__name__)
 
-_REASON = "its WorkflowRun has ended already; NATS was restored from an older backup"
+_REASON = (
+    "its WorkflowRun has ended already: NATS was restored from an older backup, or somebody wrote the object's status"
+)
 
 
 class OutlivedInstances:

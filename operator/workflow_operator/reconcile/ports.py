@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from workflow_operator.history import InstanceKey, Origin
+from workflow_operator.history import InstanceKey, Json, Origin
 
 JsonObject = dict[str, Any]
 
@@ -21,7 +21,7 @@ class Runner(Protocol):
         namespace: str,
         script: str,
         fn: str | None = None,
-        args: JsonValue = None,
+        args: Json | JsonValue = None,
         labels: Mapping[str, str] | None = None,
         *,
         instance_id: UUID | None = None,
@@ -30,18 +30,22 @@ class Runner(Protocol):
 
     async def cancel(self, key: InstanceKey, reason: str) -> bool: ...
 
+    async def requeue(self, key: InstanceKey) -> bool: ...
+
 
 class Cluster(Protocol):
     """The Kubernetes API; see :class:`workflow_operator.cluster.WorkflowRunClient`."""
 
-    async def get(self, namespace: str, name: str) -> JsonObject | None: ...
+    async def look(self, namespace: str, name: str) -> JsonObject | None: ...
+
+    async def read(self, namespace: str, name: str) -> bytes | None: ...
 
     async def run_uids(self) -> frozenset[str]: ...
 
     async def config_map(self, namespace: str, name: str) -> JsonObject | None: ...
 
     async def patch_status(
-        self, namespace: str, name: str, uid: str, resource_version: str, status: JsonObject
+        self, namespace: str, name: str, uid: str, resource_version: str, status: JsonObject, *, whole: bool = True
     ) -> JsonObject: ...
 
     async def create_event(self, event: JsonObject) -> None: ...

@@ -6,30 +6,35 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from workflow_operator import metrics
-from workflow_operator.history import DataBus, InstanceKey, InstanceStatus, Origin
-from workflow_operator.history.errors import InvalidInput, Retryable, ScriptError, Terminal, Unavailable
+from workflow_operator.history import InstanceKey, InstanceStatus, Origin
+from workflow_operator.history.errors import Retryable, Terminal, Unavailable
 from workflow_operator.reconcile.desired import (
     HISTORY_LOST,
     NO_INSTANCE,
     Problem,
     desired_status,
+    ended_by_hand,
     foreign_instance,
     slim,
 )
 from workflow_operator.reconcile.measures import end_shown
 from workflow_operator.reconcile.outage import Outage
-from workflow_operator.reconcile.ports import Cluster, Runner, Shares
+from workflow_operator.reconcile.ports import Cluster, Shares
 from workflow_operator.reconcile.queue import KeyQueue
-from workflow_operator.reconcile.script import find_script
+from workflow_operator.reconcile.starting import EngineSide, Starter
 from workflow_operator.reconcile.store import ObjectStore, RunKey, instance_of, is_copy
 from workflow_operator.reconcile.timing import Seen, check_after, seen_now, write_at
 from workflow_operator.reconcile.writer import StatusWriter
-from workflow_operator.resources.run import WorkflowRun
+from workflow_operator.resources.run import FINAL_PHASES, ObservedRun
 
 logger = logging.getLogger(__name__)
+
+# An instance is queued as soon as it has started; one that no executor has begun for so long may have been lost on its
+# way into the queue, which refuses what it holds.
+_QUEUED_AGAIN_AFTER = timedelta(seconds=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +61,25 @@ class Reconciler:
     def __init__(
         self,
         cluster: ClusterSide,
-        runner: Runner,
-        bus: DataBus,
+        engine: EngineSide,
         shares: Shares,
         outage: Outage,
         now: Callable[[], datetime],
     ) -> None:
         self._cluster = cluster
         self._objects = cluster.objects
-        self._runner = runner
-        self._bus = bus
+        self._runner = engine.runner
+        self._bus = engine.bus
+        self._quota = engine.quota
+        self._starter = Starter(cluster.api, engine, cluster.cluster_id)
         self._shares = shares
         self._outage = outage
         self._now = now
         self._queue: KeyQueue[RunKey] = KeyQueue(asyncio.get_running_loop())
         self._latest: dict[RunKey, InstanceStatus] = {}
         self._seen: dict[RunKey, Seen] = {}
+        self._queued_again: set[RunKey] = set()
+        self._quota.on_room(self._queue.add)
         metrics.RECONCILE_QUEUE_DEPTH.set_function(lambda: len(self._queue))
         self._objects.on_change(self._object_changed)
         self.shares_changed()
@@ -90,10 +98,12 @@ class Reconciler:
     def transport_changed(self) -> None:
         """NATS was away, and may have come back with less than it had: believe nothing that was read before."""
         self._latest.clear()
+        self._queued_again.clear()
         self.shares_changed()
 
     def shares_changed(self) -> None:
         """This replica may have gained runs: look at all of them."""
+        self._quota.shares_changed()
         for key in self._objects:
             self._queue.add(key)
 
@@ -140,7 +150,10 @@ class Reconciler:
         if not self._shares.owns(str(key)):
             return
         run = self._objects.get(key)
-        if run is not None:
+        if (fault := self._objects.unreadable(key)) is not None:
+            # Of a later release perhaps, which knows better what it means.
+            logger.error("run %s: left alone: %s", key, fault)
+        elif run is not None:
             await self._mirror(key, run)
         elif (instance := self._objects.left_behind(key)) is not None:
             if not is_copy(key, instance) or await self._was_started_for(key, instance):
@@ -148,12 +161,18 @@ class Reconciler:
             self._objects.forget(key)
             self._forget(key)
 
-    async def _mirror(self, key: RunKey, run: WorkflowRun) -> None:
+    async def _mirror(self, key: RunKey, run: ObservedRun) -> None:
+        if run.status.phase in FINAL_PHASES:
+            await self._end_by_hand(key, run)
+            return
         found = await self._instance_or_problem(key, run)
         instance, problem = (None, found) if isinstance(found, Problem) else (found, None)
-        if instance is not None and await self._lags(key, instance, run):
-            return
+        if instance is not None:
+            if await self._lags(key, instance, run):
+                return
+            await self._queue_again(key, instance)
         now = self._now()
+        problem = problem or self._outage.lasting(now)
         desired = desired_status(run, instance, problem, now)
         seen = self._seen[key] = seen_now(self._seen.get(key), desired.phase, now)
         due = write_at(run.status, desired, seen)
@@ -163,11 +182,30 @@ class Reconciler:
             self._queue.add_after(key, (due - now).total_seconds())
             return
         self._seen[key] = replace(seen, written=now)
-        landed = await self._cluster.writer.write(run, desired)
+        whole = instance is not None or run.status.instance_id is None
+        landed = await self._cluster.writer.write(run, desired, whole=whole)
         if landed and instance is not None and instance.terminal:
             end_shown(instance, desired.phase, self._now())
 
-    async def _instance_or_problem(self, key: RunKey, run: WorkflowRun) -> InstanceStatus | Problem | None:
+    async def _end_by_hand(self, key: RunKey, run: ObservedRun) -> None:
+        """Somebody has set a final phase, and nothing else: end the instance, and say all that belongs to an end."""
+        instance = instance_of(run)
+        if instance is not None and (not is_copy(key, instance) or await self._was_started_for(key, instance)):
+            await self._runner.cancel(instance, f"somebody set status.phase of its WorkflowRun to {run.status.phase}")
+        await self._cluster.writer.write(run, ended_by_hand(run, self._now()), whole=False)
+
+    async def _queue_again(self, key: RunKey, instance: InstanceStatus) -> None:
+        """Queue what has started and nobody has begun: it may never have been queued."""
+        if instance.terminal or instance.executor is not None or key in self._queued_again:
+            return
+        age = self._now() - instance.created_at
+        if age < _QUEUED_AGAIN_AFTER:
+            self._queue.add_after(key, (_QUEUED_AGAIN_AFTER - age).total_seconds())
+        else:
+            await self._runner.requeue(instance.key)
+            self._queued_again.add(key)
+
+    async def _instance_or_problem(self, key: RunKey, run: ObservedRun) -> InstanceStatus | Problem | None:
         """The status of the run's instance; None while it is on its way."""
         instance = instance_of(run)
         if instance is None:
@@ -185,7 +223,7 @@ class Reconciler:
             return latest
         return (await self._bus.query_statuses([instance])).get(instance)
 
-    async def _lags(self, key: RunKey, instance: InstanceStatus, run: WorkflowRun) -> bool:
+    async def _lags(self, key: RunKey, instance: InstanceStatus, run: ObservedRun) -> bool:
         """Whether the object has shown later events than this status tells of, and a newer status is on its way.
 
         Otherwise NATS came back from a backup that is older than the object.
@@ -196,39 +234,16 @@ class Reconciler:
         self._check_later(key, run)
         return bool(await self._bus.query_history(instance.key, after=shown - 1, slim=True))
 
-    async def _begin(self, key: RunKey, run: WorkflowRun, instance: InstanceKey) -> Problem | None:
+    async def _begin(self, key: RunKey, run: ObservedRun, instance: InstanceKey) -> Problem | None:
         """There is no status of the instance: start it, and look again soon."""
-        fault = self._objects.unreadable(key)
-        if fault is not None:
-            return Problem("InvalidSpec", fault, stalled=True)
         self._check_later(key, run)
         if run.status.instance_id is None:
-            return await self._start(instance, run)
+            return await self._starter.start(key, run, instance)
         if await self._bus.query_history(instance, slim=True):
             return None
         return HISTORY_LOST
 
-    async def _start(self, instance: InstanceKey, run: WorkflowRun) -> Problem | None:
-        """Start the instance, again if need be: that is idempotent, and its status may be on its way."""
-        script = await find_script(self._cluster.api, run)
-        if isinstance(script, Problem):
-            return script
-        metadata = run.metadata
-        try:
-            await self._runner.execute(
-                metadata.namespace,
-                script,
-                run.spec.entrypoint,
-                run.spec.input,
-                metadata.labels,
-                instance_id=instance.instance_id,
-                origin=Origin(cluster=self._cluster.cluster_id, name=metadata.name, generation=metadata.generation),
-            )
-        except (InvalidInput, ScriptError) as error:
-            return Problem("InvalidInput", str(error), stalled=True)
-        return None
-
-    def _check_later(self, key: RunKey, run: WorkflowRun) -> None:
+    def _check_later(self, key: RunKey, run: ObservedRun) -> None:
         waited = self._now() - run.metadata.creation_timestamp
         self._queue.add_after(key, check_after(waited).total_seconds())
 
@@ -239,6 +254,8 @@ class Reconciler:
     def _forget(self, key: RunKey) -> None:
         self._latest.pop(key, None)
         self._seen.pop(key, None)
+        self._queued_again.discard(key)
+        self._quota.forget(key)
 
 
 def _names(origin: Origin | None, key: RunKey) -> bool:

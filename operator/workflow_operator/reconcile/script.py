@@ -4,32 +4,43 @@ from __future__ import annotations
 
 from workflow_operator.reconcile.desired import Problem
 from workflow_operator.reconcile.ports import Cluster, JsonObject
-from workflow_operator.resources.run import MAX_SCRIPT_CHARS, ConfigMapKey, WorkflowRun
+from workflow_operator.resources.run import MAX_SCRIPT_CHARS, ConfigMapKey
+from workflow_operator.resources.start import Start
+
+_BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
-async def find_script(cluster: Cluster, run: WorkflowRun) -> str | Problem:
+async def find_script(cluster: Cluster, namespace: str, start: Start) -> str | Problem:
     """The script's source, or why it cannot be had now.
 
     Raises:
         Unavailable: the API server does not answer.
     """
-    if run.spec.script is not None:
-        return run.spec.script
-    assert run.spec.script_from is not None
-    ref = run.spec.script_from.config_map_key_ref
-    config_map = await cluster.config_map(run.metadata.namespace, ref.name)
-    return script_in(config_map, run.metadata.namespace, ref)
+    if start.script is not None:
+        return start.script.removeprefix(_BYTE_ORDER_MARK)
+    assert start.script_from is not None
+    ref = start.script_from.config_map_key_ref
+    config_map = await cluster.config_map(namespace, ref.name)
+    return script_in(config_map, namespace, ref)
 
 
 def script_in(config_map: JsonObject | None, namespace: str, ref: ConfigMapKey) -> str | Problem:
     where = f"ConfigMap {namespace}/{ref.name}"
     if config_map is None:
         return Problem("ConfigMapNotFound", f"{where} does not exist; the run starts when it appears")
+    if ref.key in (config_map.get("binaryData") or {}):
+        return Problem(
+            "InvalidScript",
+            f"{where}: key {ref.key!r} is in binaryData, because it is no UTF-8 text: save it as UTF-8, and create the "
+            "ConfigMap anew. The run starts when that is mended",
+            stalled=True,
+        )
     script = (config_map.get("data") or {}).get(ref.key)
     if script is None:
         return Problem(
             "ConfigMapKeyNotFound", f"{where} has no key {ref.key!r} in data; the run starts when it appears"
         )
+    script = str(script).removeprefix(_BYTE_ORDER_MARK)
     if not 0 < len(script) <= MAX_SCRIPT_CHARS:
         return Problem(
             "InvalidScript",
@@ -37,4 +48,4 @@ def script_in(config_map: JsonObject | None, namespace: str, ref: ConfigMapKey) 
             "The run starts when that is mended",
             stalled=True,
         )
-    return str(script)
+    return script

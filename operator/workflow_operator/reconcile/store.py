@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from uuid import UUID
@@ -9,9 +10,18 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from workflow_operator.history import InstanceKey
-from workflow_operator.history.values import MAX_NESTING
 from workflow_operator.reconcile.ports import JsonObject
-from workflow_operator.resources.run import FINAL_PHASES, Phase, WorkflowRun
+from workflow_operator.resources.run import (
+    FINAL_PHASES,
+    UNSEEN,
+    ConditionStatus,
+    ConditionType,
+    ObservedRun,
+    Phase,
+    RunStatus,
+)
+
+_MAX_INT64 = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -26,12 +36,12 @@ class RunKey:
         return f"{self.namespace}/{self.name}"
 
 
-def key_of(run: WorkflowRun) -> RunKey:
+def key_of(run: ObservedRun) -> RunKey:
     metadata = run.metadata
     return RunKey(metadata.namespace, metadata.name, metadata.uid)
 
 
-def instance_of(run: WorkflowRun) -> InstanceKey | None:
+def instance_of(run: ObservedRun) -> InstanceKey | None:
     """The instance that an object stands for: the one named by its uid.
 
     A copy that was restored from a backup has a new uid, and its status names the instance of the original. None if
@@ -49,19 +59,20 @@ def is_copy(key: RunKey, instance: InstanceKey) -> bool:
 
 
 class ObjectStore:
-    """Keeps every run that is not over; of those that are, only how they ended.
+    """Keeps who every run is that is not over, and its status without values; of the others, only how they ended.
 
     It is told what the watch sees, and tells its listeners the key of what has changed.
     """
 
     def __init__(self) -> None:
-        self._active: dict[RunKey, WorkflowRun] = {}
+        self._active: dict[RunKey, ObservedRun] = {}
         self._unreadable: dict[RunKey, str] = {}
         self._deleted: dict[RunKey, InstanceKey] = {}
         self._over: dict[RunKey, Phase] = {}
         # By the instance that they stand for, which their uid does not tell.
         self._copies_over: dict[InstanceKey, RunKey] = {}
         self._runs: dict[InstanceKey, tuple[RunKey, ...]] = {}
+        self._started: Counter[str] = Counter()
         self._listeners: list[Callable[[RunKey], None]] = []
 
     def on_change(self, listener: Callable[[RunKey], None]) -> None:
@@ -72,7 +83,7 @@ class ObjectStore:
         """Take in an object as it is now. An older version than the one kept is ignored.
 
         Raises:
-            ValueError: not even metadata and status can be read.
+            ValueError: its metadata cannot be read.
         """
         parsed, fault = read(run)
         key = key_of(parsed)
@@ -80,7 +91,7 @@ class ObjectStore:
         if key in self._over or key in self._deleted or (known is not None and _is_older(parsed, known)):
             return
         self._drop(key)
-        if parsed.status.phase in FINAL_PHASES:
+        if is_over(parsed.status):
             self._over[key] = parsed.status.phase
             instance = instance_of(parsed)
             if instance is not None and is_copy(key, instance):
@@ -93,15 +104,15 @@ class ObjectStore:
         """The object is gone.
 
         Raises:
-            ValueError: not even metadata and status can be read.
+            ValueError: its metadata cannot be read.
         """
         self.gone(read(run)[0])
 
-    def gone(self, run: WorkflowRun) -> None:
+    def gone(self, run: ObservedRun) -> None:
         """The object, as it was last, is gone."""
         key, instance = key_of(run), instance_of(run)
         self._drop(key)
-        if key in self._over or run.status.phase in FINAL_PHASES:
+        if key in self._over or is_over(run.status):
             self._over.pop(key, None)
             if instance is not None and self._copies_over.get(instance) == key:
                 del self._copies_over[instance]
@@ -113,11 +124,11 @@ class ObjectStore:
         """The deletion was acted on."""
         self._deleted.pop(key, None)
 
-    def get(self, key: RunKey) -> WorkflowRun | None:
+    def get(self, key: RunKey) -> ObservedRun | None:
         return self._active.get(key)
 
     def unreadable(self, key: RunKey) -> str | None:
-        """What is wrong with the object's spec, None if nothing."""
+        """What is wrong with the object's status, None if nothing."""
         return self._unreadable.get(key)
 
     def left_behind(self, key: RunKey) -> InstanceKey | None:
@@ -134,6 +145,10 @@ class ObjectStore:
         own = RunKey(instance.namespace, name, str(instance.instance_id))
         return own in self._over or (copy is not None and copy.name == name)
 
+    def started_in(self, namespace: str) -> int:
+        """How many runs of a namespace show an instance, and are not over."""
+        return self._started[namespace]
+
     def phases(self) -> list[tuple[RunKey, Phase]]:
         """Every run that has an object, and how far it is."""
         return [*((key, run.status.phase) for key, run in self._active.items()), *self._over.items()]
@@ -145,16 +160,19 @@ class ObjectStore:
         """The keys about which something may have to be done."""
         return iter([*self._active, *self._deleted])
 
-    def _keep(self, key: RunKey, run: WorkflowRun, fault: str | None) -> None:
+    def _keep(self, key: RunKey, run: ObservedRun, fault: str | None) -> None:
         self._active[key] = run
         if fault is not None:
             self._unreadable[key] = fault
+        self._started[key.namespace] += run.status.instance_id is not None
         if (instance := instance_of(run)) is not None:
             self._runs[instance] = (*self._runs.get(instance, ()), key)
 
     def _drop(self, key: RunKey) -> None:
         run = self._active.pop(key, None)
         self._unreadable.pop(key, None)
+        if run is not None and run.status.instance_id is not None:
+            self._started[key.namespace] -= 1
         instance = None if run is None else instance_of(run)
         if instance is not None:
             others = tuple(other for other in self._runs[instance] if other != key)
@@ -168,37 +186,40 @@ class ObjectStore:
             listener(key)
 
 
-def read(run: JsonObject) -> tuple[WorkflowRun, str | None]:
-    """The object, and what is wrong with its spec: then it has none.
+def is_over(status: RunStatus) -> bool:
+    """Whether the object says that the run is over, and says all that belongs to an end.
+
+    Who sets the phase alone, by hand, leaves the conditions to us.
+    """
+    return status.phase in FINAL_PHASES and any(
+        condition.type == ConditionType.FINISHED and condition.status is ConditionStatus.TRUE
+        for condition in status.conditions
+    )
+
+
+def read(run: JsonObject) -> tuple[ObservedRun, str | None]:
+    """The object without spec and values, and what is wrong with its status: then it has none.
 
     Raises:
-        ValueError: not even metadata and status can be read.
+        ValueError: its metadata cannot be read.
     """
-    if deeper_than(run.get("spec"), MAX_NESTING):
-        fault = f"spec is nested deeper than {MAX_NESTING} levels of arrays and objects; create a new, flatter run"
-    else:
-        try:
-            return WorkflowRun.model_validate(run), None
-        except ValidationError as error:
-            fault = f"spec cannot be read: {error.errors(include_url=False)[0]['msg']}; create a new run"
-    return WorkflowRun.model_validate(run | {"spec": {}}), fault
+    try:
+        parsed = ObservedRun.model_validate(run)
+        if (parsed.status.history_sequence or 0) > _MAX_INT64:
+            raise ValueError("historySequence is no sequence")
+    except ValueError as error:
+        words = error.errors(include_url=False)[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        parsed = ObservedRun.model_validate(run | {"status": UNSEEN})
+        return parsed, f"status cannot be read: {words}"
+    return parsed.model_copy(update={"status": without_values(parsed.status)}), None
 
 
-def deeper_than(value: object, levels: int) -> bool:
-    """Whether arrays and objects are nested deeper than that. Without recursion, which has a limit itself."""
-    layer = [value]
-    for _ in range(levels + 1):
-        layer = [
-            item
-            for each in layer
-            if isinstance(each, dict | list)
-            for item in (each.values() if isinstance(each, dict) else each)
-        ]
-        if not layer:
-            return False
-    return any(isinstance(each, dict | list) for each in layer)
+def without_values(status: RunStatus) -> RunStatus:
+    """The status without memory and output, which its ``history_sequence`` stands for."""
+    return status.model_copy(update={"memory": None, "output": None})
 
 
-def _is_older(run: WorkflowRun, than: WorkflowRun) -> bool:
+def _is_older(run: ObservedRun, than: ObservedRun) -> bool:
     # Kubernetes documents resource versions of one resource type as comparable integers since v1.35.
-    return int(run.metadata.resource_version) < int(than.metadata.resource_version)
+    version, known = run.metadata.resource_version, than.metadata.resource_version
+    return version.isdecimal() and known.isdecimal() and int(version) < int(known)

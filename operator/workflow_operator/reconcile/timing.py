@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from workflow_operator.reconcile.desired import hindrances
+from workflow_operator.reconcile.store import without_values
 from workflow_operator.resources.run import FINAL_PHASES, Phase, RunStatus
 
 # A phase that does not last is not worth a write: the object says Pending from the start.
@@ -44,7 +45,7 @@ def write_at(current: RunStatus, desired: RunStatus, seen: Seen) -> datetime | N
     At once: an end, and whatever hinders a start. After the phase has lasted a while: a change of phase. At most
     every 10 s: progress within a phase.
     """
-    if desired == current:
+    if without_values(desired) == without_values(current):
         return None
     if desired.phase in FINAL_PHASES or _hindered(desired) - _hindered(current):
         return seen.since

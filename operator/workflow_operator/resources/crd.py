@@ -47,11 +47,11 @@ def _columns() -> list[JsonObject]:
     first_true = '.status.conditions[?(@.status=="True")]'
     return [
         _column("Phase", "string", ".status.phase"),
+        _column("Reason", "string", f"{first_true}.reason"),
         _column("Steps", "integer", ".status.steps"),
-        _column("Started", "date", ".status.startTime"),
-        _column("Completed", "date", ".status.completionTime"),
+        # A date column shows an age: of two of them beside a third nobody knows which is which.
+        _column("Ended", "date", ".status.completionTime"),
         _column("Age", "date", ".metadata.creationTimestamp"),
-        _column("Reason", "string", f"{first_true}.reason") | {"priority": 1},
         _column("Message", "string", f"{first_true}.message") | {"priority": 1},
         _column("Instance", "string", ".status.instanceID") | {"priority": 1},
     ]

@@ -10,8 +10,9 @@ Why the schema has the form it has:
 - ``[?self.?f] == [?oldSelf.?f]`` holds exactly if f was not added, removed or changed. Free JSON is invisible to the
   type checker of CEL, so there the object goes through ``dyn``; the lists around the values also bound the rule's
   estimated cost, which the comparison of two dynamic values would exceed.
-- ``kubectl get -o wide`` shows reason and message of the first condition that is True, and the writer puts the most
-  telling one first (see conditions.py). So both columns say something in every state without two more status fields.
+- ``kubectl get`` shows the reason, and with ``-o wide`` the message, of the first condition that is True, and the
+  writer puts the most telling one first (see conditions.py). So both columns say something in every state without two
+  more status fields.
 """
 
 from __future__ import annotations
@@ -20,7 +21,16 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainSerializer,
+)
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
@@ -82,7 +92,16 @@ def _rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-Timestamp = Annotated[AwareDatetime, PlainSerializer(_rfc3339, return_type=str, when_used="json")]
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("a time before the year 1 or after the year 9999 in UTC") from error
+
+
+Timestamp = Annotated[
+    AwareDatetime, AfterValidator(_in_utc), PlainSerializer(_rfc3339, return_type=str, when_used="json")
+]
 """A moment with a zone; on the wire in UTC and whole seconds, as Kubernetes writes times."""
 
 
@@ -336,6 +355,13 @@ class WorkflowRun(_Wire):
         description="What became of the run. Only the operator writes it.",
         json_schema_extra={"default": dict(UNSEEN)},
     )
+
+
+class ObservedRun(_Wire):
+    """What an operator keeps of a WorkflowRun; see :mod:`workflow_operator.resources.sighting`."""
+
+    metadata: ObjectMeta
+    status: RunStatus = Field(default_factory=lambda: RunStatus.model_validate(UNSEEN))
 
 
 def to_wire(model: BaseModel) -> dict[str, Any]:

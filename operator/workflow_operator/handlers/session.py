@@ -1,0 +1,130 @@
+"""The HTTP session that kopf lists and watches with: what it parses is the sightings, not the objects.
+
+kopf parses each answer whole. Here every answer goes through :mod:`workflow_operator.resources.sighting` first, so that
+an object of any size costs its bytes for a moment, and nothing after that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+
+import kopf
+from aiohttp import ClientPayloadError, ClientResponse, ClientSession, StreamReader, TCPConnector
+
+from workflow_operator.resources.run import PLURAL
+from workflow_operator.resources.sighting import page, watch_event
+
+logger = logging.getLogger(__name__)
+
+MAX_LINE_BYTES: Final = 8 * 1024 * 1024
+"""One event of a watch. etcd takes objects of 1.5 MiB, and JSON can need a few times that for the same text."""
+
+QUIET_SECONDS: Final = 65.0
+"""The API server sends a bookmark each 60 s. A watch that says nothing for longer may hide what has happened."""
+
+_LIST_AGAIN: Final = b'{"type": "ERROR", "object": {"kind": "Status", "code": 410}}\n'
+
+Heard = Callable[[str], None]
+"""Called with the path of a watch whenever the API server has said something there: an event, a bookmark, a list."""
+
+
+def slim_session(info: kopf.ConnectionInfo, heard: Heard) -> kopf.AiohttpSession:
+    """A session for the same server and the same login.
+
+    Each is unlike every other, so that kopf tries a login again that was refused once.
+    """
+
+    class Response(_SlimResponse):
+        told = staticmethod(heard)
+
+    session = ClientSession(
+        connector=TCPConnector(limit=0, ssl=info.as_ssl_context()),
+        headers=info.as_http_headers(),
+        response_class=Response,
+        proxy=info.proxy_url,
+        trust_env=info.trust_env,
+    )
+    return kopf.AiohttpSession(server=info.server, default_namespace=info.default_namespace, aiohttp_session=session)
+
+
+class _SlimResponse(ClientResponse):
+    """An answer about runs, as sightings; any other as it is."""
+
+    told: Heard
+
+    async def start(self, connection: Any) -> ClientResponse:
+        await super().start(connection)
+        if self._about_runs and "watch" in self.url.query:
+            self.content = _Lines(self.content, lambda: self.told(self.url.path))  # type: ignore[assignment]
+        return self
+
+    async def json(self, **options: Any) -> Any:
+        if not self._about_runs:
+            return await super().json(**options)
+        found, faults = page(await self.read())
+        # Read already, and as large as all the objects in it.
+        self._body = None
+        for fault in faults:
+            logger.error("left out of the list of runs: %s", fault)
+        self.told(self.url.path)
+        return found
+
+    @property
+    def _about_runs(self) -> bool:
+        return self.status == 200 and self.url.path.endswith(f"/{PLURAL}")
+
+
+class _Lines:
+    """The body of a watch: events as they come, each as a sighting on a line of its own."""
+
+    def __init__(self, content: StreamReader, heard: Callable[[], None]) -> None:
+        self._content = content
+        self._heard = heard
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._content, name)
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        rest = bytearray()
+        chunks = self._content.iter_chunked(size)
+        while True:
+            try:
+                async with asyncio.timeout(QUIET_SECONDS):
+                    chunk = await anext(chunks)
+            except StopAsyncIteration:
+                break
+            except TimeoutError:
+                # A new watch would say as little for another minute; a list tells at once what was missed.
+                logger.warning("the watch has said nothing for %g s; listing all runs anew", QUIET_SECONDS)
+                yield _LIST_AGAIN
+                return
+            *lines, last = chunk.split(b"\n")
+            if lines:
+                lines[0] = bytes(rest) + lines[0]
+                rest = bytearray()
+            rest += last
+            if len(rest) > MAX_LINE_BYTES:
+                raise ClientPayloadError(f"an event of more than {MAX_LINE_BYTES} bytes in the watch")
+            for line in filter(None, lines):
+                self._heard()
+                if (slim := slim_line(line)) is not None:
+                    yield slim
+        if rest:
+            # Half an event is none. kopf takes up the watch again where the last whole one stood.
+            raise ClientPayloadError(f"the watch was cut in the middle of an event, after {len(rest)} bytes of it")
+
+
+def slim_line(line: bytes) -> bytes | None:
+    """One event of a watch with a sighting in place of its object; None if it cannot be read, which is logged.
+
+    One object must not stop the watch of all others.
+    """
+    try:
+        return json.dumps(watch_event(line)).encode() + b"\n"
+    except ValueError as error:
+        logger.error("left out an event of the watch, %r: %s", line[:200], error)
+        return None

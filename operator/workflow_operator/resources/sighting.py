@@ -1,0 +1,135 @@
+"""What an operator keeps of an object: who it is, and its status. Script, input and values are not even parsed.
+
+Anybody may create an object of a megabyte and more, and parsed JSON takes up to 26 times its bytes. So the JSON of an
+object is read here only, in one pass that builds nothing of what is left out: ``spec``, annotations, labels and managed
+fields, and memory and output of the status.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+JsonObject = dict[str, Any]
+
+_ABSENT: Any = msgspec.UNSET
+
+
+class _Metadata(msgspec.Struct):
+    """The types are those that whoever files objects by them relies on."""
+
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    namespace: str | msgspec.UnsetType = msgspec.UNSET
+    uid: str | msgspec.UnsetType = msgspec.UNSET
+    resourceVersion: str | msgspec.UnsetType = msgspec.UNSET  # noqa: N815
+    generation: Any = _ABSENT
+    creationTimestamp: Any = _ABSENT  # noqa: N815
+    deletionTimestamp: Any = _ABSENT  # noqa: N815
+
+
+class _Status(msgspec.Struct):
+    """Every field of RunStatus that has no free JSON in it."""
+
+    observedGeneration: Any = _ABSENT  # noqa: N815
+    phase: Any = _ABSENT
+    conditions: Any = _ABSENT
+    instanceID: Any = _ABSENT  # noqa: N815
+    startTime: Any = _ABSENT  # noqa: N815
+    completionTime: Any = _ABSENT  # noqa: N815
+    steps: Any = _ABSENT
+    error: Any = _ABSENT
+    historySequence: Any = _ABSENT  # noqa: N815
+
+
+class _Object(msgspec.Struct):
+    metadata: _Metadata
+    apiVersion: Any = _ABSENT  # noqa: N815
+    kind: Any = _ABSENT
+    status: msgspec.Raw = msgspec.Raw()
+
+
+class _Event(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+class _List(msgspec.Struct):
+    metadata: JsonObject
+    items: list[msgspec.Raw] | None = None
+    apiVersion: Any = _ABSENT  # noqa: N815
+    kind: Any = _ABSENT
+
+
+_OBJECT = msgspec.json.Decoder(_Object)
+_STATUS = msgspec.json.Decoder(_Status)
+_EVENT = msgspec.json.Decoder(_Event)
+_LIST = msgspec.json.Decoder(_List)
+
+UNREADABLE_STATUS = "unreadable"
+"""Stands for a status that is no status, so that whoever reads the object says so."""
+
+
+class Page(NamedTuple):
+    """One page of a list; ``faults`` tells of the objects in it that cannot be read and are left out."""
+
+    page: JsonObject
+    faults: list[str]
+
+
+def sighting(data: bytes | msgspec.Raw) -> JsonObject:
+    """The object as an operator keeps it, from its JSON.
+
+    Raises:
+        ValueError: no JSON object with metadata, or one that is nested deeper than can be followed.
+    """
+    found = _decoded(_OBJECT, data)
+    seen = _present(found)
+    seen["metadata"] = _present(found.metadata)
+    if bytes(seen.pop("status")):
+        try:
+            seen["status"] = _present(_decoded(_STATUS, found.status))
+        except ValueError:
+            seen["status"] = UNREADABLE_STATUS
+    return seen
+
+
+def _present(found: msgspec.Struct) -> JsonObject:
+    return {name: value for name, value in msgspec.structs.asdict(found).items() if value is not msgspec.UNSET}
+
+
+def watch_event(line: bytes) -> JsonObject:
+    """One line of a watch, with the object in it as :func:`sighting` gives it. What is no object stays as it is.
+
+    Raises:
+        ValueError: no watch event, or its object cannot be read.
+    """
+    event = _decoded(_EVENT, line)
+    whole = event.type in ("ERROR", "BOOKMARK")
+    return {"type": event.type, "object": msgspec.json.decode(event.object) if whole else sighting(event.object)}
+
+
+def page(data: bytes) -> Page:
+    """One page of a list of objects, each as :func:`sighting` gives it.
+
+    Raises:
+        ValueError: not a list.
+    """
+    found = _decoded(_LIST, data)
+    items: list[JsonObject] = []
+    faults: list[str] = []
+    for raw in found.items or ():
+        try:
+            items.append(sighting(raw))
+        except ValueError as error:
+            faults.append(f"{bytes(raw)[:200]!r}: {error}")
+    return Page(_present(found) | {"items": items}, faults)
+
+
+def _decoded(decoder: msgspec.json.Decoder[Any], data: bytes | msgspec.Raw) -> Any:
+    try:
+        return decoder.decode(data)
+    except RecursionError as error:
+        raise ValueError("nested deeper than can be followed") from error
+    except msgspec.MsgspecError as error:
+        raise ValueError(str(error)) from error
