@@ -1,9 +1,11 @@
 """The endpoints over real HTTP."""
 
+import asyncio
+
 import aiohttp
 import pytest
 
-from workflow_operator.app.health import Readiness, health_endpoints
+from workflow_operator.app.health import Cached, Readiness, health_endpoints
 from workflow_operator.metrics import Role
 
 pytestmark = pytest.mark.integration
@@ -31,6 +33,23 @@ async def test_ready_is_who_can_work_now() -> None:
         assert await ask(port, "/healthz") == (200, {"status": "ok"})
         problem[0] = None
         assert await ask(port, "/readyz") == (200, {"status": "ready", "problems": {}})
+
+
+async def test_an_answer_is_kept_for_a_moment_however_many_ask() -> None:
+    asked, now = 0, 0.0
+
+    async def ask() -> str | None:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0)
+        return f"answer {asked}"
+
+    cached = Cached(ask, lambda: now)
+    assert set(await asyncio.gather(*(cached() for _ in range(100)))) == {"answer 1"}
+    now = 0.9
+    assert await cached() == "answer 1"
+    now = 1.0
+    assert await cached() == "answer 2"
 
 
 @pytest.mark.parametrize(

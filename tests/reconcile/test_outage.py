@@ -16,7 +16,7 @@ from tests.reconcile.world import EXECUTOR, NOW, RUN, UID, Share, World
 from workflow_operator.history import StatusValue
 from workflow_operator.history.errors import InvalidInput, Unavailable
 from workflow_operator.reconcile import Announcer, nats_problem
-from workflow_operator.reconcile.outage import GRACE, PACE_SECONDS, UNSERVED, Outage, waits
+from workflow_operator.reconcile.outage import GRACE, PACE_SECONDS, REFUSED_GRACE, UNSERVED, Outage, waits
 from workflow_operator.reconcile.store import read
 from workflow_operator.resources.run import WorkflowRun
 
@@ -83,6 +83,41 @@ def test_an_outage_counts_once_it_lasts() -> None:
     assert outage.lasting(NOW + GRACE) is None
     outage.begin(AWAY, NOW + GRACE)
     assert outage.lasting(NOW + GRACE) is None, "it is another one"
+
+
+def test_what_jetstream_refuses_counts_soon_and_holds_nothing_up() -> None:
+    outage = Outage()
+    assert not outage.refusing("full (10047)", NOW)
+    assert not outage.refusing("full, for another run", NOW + SECOND)
+    assert outage.lasting(NOW + SECOND) is None
+    problem = outage.lasting(NOW + REFUSED_GRACE)
+    assert problem is not None
+    assert (problem.reason, problem.stalled, "full (10047)" in problem.message) == ("StorageFull", False, True)
+    assert outage._over.is_set(), "what is refused is tried on"
+    outage.begin(AWAY, NOW)
+    assert outage.lasting(NOW + GRACE) == AWAY, "an outage says more"
+    outage.end()
+    assert outage.refusing(None, NOW)
+    assert not outage.refusing(None, NOW)
+    assert outage.lasting(NOW + GRACE) is None
+
+
+async def test_a_run_that_has_begun_says_so_too_and_keeps_its_values() -> None:
+    world = World()
+    await world.see()
+    await world.project(2, executor=EXECUTOR, memory={"a": 1})
+    world.now = NOW + 2 * SECOND
+    await world.reconcile()
+    world.outage.refusing("full (10047)", world.now)
+    world.now = NOW + 20 * SECOND
+    await world.reconcile()
+    last = world.cluster.writes[-1]
+    assert [(each["type"], each["reason"]) for each in last["conditions"]] == [("Reconciling", "StorageFull")]
+    assert (last["phase"], last["memory"]) == ("Running", {"a": 1})
+    world.outage.refusing(None, world.now)
+    world.now = NOW + 40 * SECOND
+    await world.reconcile()
+    assert world.cluster.writes[-1]["conditions"][0]["reason"] == "Executing"
 
 
 class TestAnnouncer:

@@ -58,6 +58,10 @@ class Executor:
             logger.warning("cannot pull queued instances: %s", error)
             await self._context.writer.clock.sleep(_RETRY_SECONDS)
             return
+        except Exception:
+            logger.exception("cannot pull queued instances")
+            await self._context.writer.clock.sleep(_RETRY_SECONDS)
+            return
         for seconds in first_waits(deliveries, self._context.writer.clock.now()):
             metrics.QUEUE_WAIT.observe(seconds)
         for delivery in deliveries:

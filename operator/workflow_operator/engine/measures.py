@@ -84,6 +84,8 @@ async def follow_queue_depth(queue: WorkQueue, clock: Clock) -> None:
             depth = await queue.depth()
         except WorkflowError as error:
             logger.info("the depth of the queue is not known: %s", error)
+        except Exception:
+            logger.exception("the depth of the queue is not known")
         else:
             metrics.QUEUE_DEPTH.labels("waiting").set(depth.waiting)
             metrics.QUEUE_DEPTH.labels("held").set(depth.held)

@@ -50,6 +50,8 @@ class Sweeper:
                 await self.sweep()
             except Unavailable as error:
                 logger.warning("cannot sweep: %s", error)
+            except Exception:
+                logger.exception("cannot sweep")
 
     async def sweep(self) -> None:
         """Queue what is due.

@@ -152,6 +152,10 @@ class JetStreamWorkQueue:
                 logger.warning("timers: trying again: %s", error)
                 await asyncio.sleep(_UNAVAILABLE_PAUSE_SECONDS)
                 continue
+            except Exception:
+                logger.exception("timers: trying again")
+                await asyncio.sleep(_UNAVAILABLE_PAUSE_SECONDS)
+                continue
             await asyncio.gather(*map(self._queue_due, due))
 
     async def _queue_due(self, message: Msg) -> None:
@@ -164,6 +168,9 @@ class JetStreamWorkQueue:
             logger.error("removed from the timers: %s", error)
             await send(self._connection, message, b"+TERM")
             return
+        except Exception:
+            logger.exception("%s: trying again", message.subject)
+            queued = False
         if queued:
             await send(self._connection, message, b"+ACK")
         else:

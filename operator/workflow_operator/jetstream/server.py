@@ -31,6 +31,8 @@ class EmbeddedServer:
         """``sync_always`` has every write on the disk before it is acknowledged; without it a power loss can take
         the last two minutes (a killed process loses nothing either way). ``config`` is more of the server's
         configuration, such as logins."""
+        self.storage_bytes: int | None = None
+        """Room for all streams from the next start on; None: what the disk has."""
         self._directory = directory.absolute()
         self._sync_always = sync_always
         self._more = config
@@ -120,11 +122,12 @@ class EmbeddedServer:
     def _config(self) -> str:
         quote = json.dumps  # the configuration language takes JSON strings
         sync = "sync_interval: always" if self._sync_always else ""
+        room = "" if self.storage_bytes is None else f"max_file_store: {self.storage_bytes}"
         return (
             f"listen: {quote(f'127.0.0.1:{self._port}')}\n"
             f"log_file: {quote(str(self.log_file))}\n"
             f"ports_file_dir: {quote(str(self._directory))}\n"
-            f"jetstream {{ store_dir: {quote(str(self._directory / 'store'))}\n {sync} }}\n"
+            f"jetstream {{ store_dir: {quote(str(self._directory / 'store'))}\n {sync}\n {room} }}\n"
             f"{self._more}\n"
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -12,6 +13,8 @@ from workflow_operator.history import InstanceStatus
 from workflow_operator.reconcile.ports import Shares
 from workflow_operator.reconcile.store import ObjectStore
 from workflow_operator.resources.run import Phase
+
+logger = logging.getLogger(__name__)
 
 COUNT_SECONDS = 10.0
 _AT_ONCE = 1000
@@ -28,12 +31,19 @@ def end_shown(instance: InstanceStatus, phase: Phase, now: datetime) -> None:
 async def count_runs(objects: ObjectStore, shares: Shares, sleep: Callable[[float], Awaitable[None]]) -> None:
     """Keep the gauge of runs by phase up to date until cancelled."""
     while True:
-        found: Counter[Phase] = Counter()
-        for number, (key, phase) in enumerate(objects.phases()):
-            found[phase] += shares.owns(str(key))
-            if number % _AT_ONCE == 0:
-                # Hashing takes a while for thousands of runs, and everything else waits.
-                await asyncio.sleep(0)
-        for phase in Phase:
-            metrics.RUNS.labels(phase.value).set(found[phase])
+        try:
+            await _count(objects, shares)
+        except Exception:
+            logger.exception("the runs cannot be counted")
         await sleep(COUNT_SECONDS)
+
+
+async def _count(objects: ObjectStore, shares: Shares) -> None:
+    found: Counter[Phase] = Counter()
+    for number, (key, phase) in enumerate(objects.phases()):
+        found[phase] += shares.owns(str(key))
+        if number % _AT_ONCE == 0:
+            # Hashing takes a while for thousands of runs, and everything else waits.
+            await asyncio.sleep(0)
+    for phase in Phase:
+        metrics.RUNS.labels(phase.value).set(found[phase])
