@@ -9,7 +9,7 @@ import pytest
 from py_mini_racer import _dll
 
 from workflow_operator.javascript.worker import bridge
-from workflow_operator.javascript.worker.bridge import EngineError, Isolate, Operation, OutOfMemory
+from workflow_operator.javascript.worker.bridge import EngineError, ExchangeError, Isolate, Operation, OutOfMemory
 
 pytestmark = pytest.mark.integration
 
@@ -20,7 +20,7 @@ PRELUDE = """(() => {
   let call;
   globalThis.send = (operation, text) => {
     for (let i = 0; i < text.length; i++) units[i] = text.charCodeAt(i);
-    header[0] = operation; header[1] = text.length;
+    header[0] = operation; header[1] = typeof count === 'number' ? count : text.length;
     call();
     return [header[0], String.fromCharCode(...units.slice(0, header[1]))];
   };
@@ -91,6 +91,31 @@ def test_a_text_longer_than_the_buffer_travels_in_parts(isolate: Isolate, record
 def test_telling_needs_no_reply(isolate: Isolate, recorder: Recorder) -> None:
     isolate.run(f"send({Operation.TELL:d}, 'one'); send({Operation.TELL:d}, '')")
     assert recorder.told == ["one", ""]
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        f"send({Operation.MORE:d}, '')",
+        f"send({Operation.ASK:d}, 'long'); send({Operation.TELL:d}, 'x')",
+        f"send({Operation.ASK:d}, 'long'); send({Operation.ASK:d}, 'x')",
+        f"send({Operation.PART:d}, 'x'); send({Operation.MORE:d}, '')",
+        "send(0, 'x')",
+        "send(5, 'x')",
+        f"count = 17; send({Operation.TELL:d}, 'x')",
+        f"count = -1; send({Operation.TELL:d}, 'x')",
+        f"for (let i = 0; i < 100; i++) send({Operation.PART:d}, '0123456789')",
+    ],
+)
+def test_what_the_prelude_never_does_ends_the_exchange(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    monkeypatch.setattr(bridge, "_MAX_MESSAGE_BYTES", 1000)
+    recorder.reply = "x" * 20
+    errors: list[BaseException] = []
+    with Isolate(PRELUDE, recorder, on_error=errors.append) as isolate:
+        isolate.run(f"let count; {script}; void 0")
+    assert isinstance(errors[0], ExchangeError)
 
 
 def test_values_cross_as_this_and_as_results(isolate: Isolate) -> None:

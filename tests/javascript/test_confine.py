@@ -168,6 +168,27 @@ def test_memory_and_processor_time_are_limited() -> None:
 
 
 @pytest.mark.integration
+def test_no_limit_for_life_can_be_raised_again() -> None:
+    def more_processor_time() -> None:
+        resource.setrlimit(resource.RLIMIT_CPU, (confine.LIFE_CPU_SECONDS + 1, confine.LIFE_CPU_SECONDS + 1))
+
+    def more_memory() -> None:
+        confine.limit_data_for_life(1 << 30)
+        resource.setrlimit(resource.RLIMIT_DATA, (1 << 31, 1 << 31))
+
+    def less_and_back() -> None:
+        confine.limit_data_for_life(1 << 30)
+        confine.limit_data(1 << 29)
+        confine.limit_data(resource.RLIM_INFINITY)
+        assert resource.getrlimit(resource.RLIMIT_DATA) == (1 << 30, 1 << 30)
+
+    user = 65534 if os.geteuid() == 0 else None
+    assert in_confinement(more_processor_time, user) == "refused"
+    assert in_confinement(more_memory, user) == "refused"
+    assert in_confinement(less_and_back, None) == "done"
+
+
+@pytest.mark.integration
 def test_a_process_ends_with_the_one_that_forked_it() -> None:
     script = """if True:
         import os, signal, sys, time

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 
 import pytest
 
@@ -51,6 +52,55 @@ async def test_a_limit_is_a_typed_error_and_the_run_beside_it_goes_on(
         assert await beside.next() == returned("undisturbed")
     async with pool.session("tests") as after:
         assert (await run(after, "function main() { return 1 }")).returned() == 1
+
+
+WORK = "let x = 0; for (let i = 0; i < 6e6; i++) x += i % 7;"
+
+
+async def test_the_processor_limit_begins_anew_with_each_event(pool: SandboxPool) -> None:
+    script = (
+        f"function f() {{ {WORK} }} function main() {{ for (let i = 0; i < 20; i++) transition(f, i); return 'done' }}"
+    )
+    async with pool.session("long") as session:
+        await session.begin(job(script, limits=Limits(cpu_seconds=1)))
+        before = None
+        for _ in range(20):
+            assert isinstance(await session.next(), HostCall)
+            before = before if before is not None else cpu_seconds(session.pid)
+            await session.answer(None, 0, recorded=True)
+        assert await session.next() == returned("done")
+        # Otherwise this has shown nothing.
+        assert cpu_seconds(session.pid) - before > 2.0
+
+
+async def test_what_no_event_answers_counts_towards_the_processor_limit(pool: SandboxPool) -> None:
+    async with pool.session("long") as session:
+        await session.begin(job(f"function main() {{ for (;;) {{ {WORK} finish(1) }} }}", limits=Limits(cpu_seconds=1)))
+
+        async def go_on() -> None:
+            while True:
+                await session.next()
+                await session.answer(None, 0, recorded=False)
+
+        with pytest.raises(CpuLimit, match=r"1 s of processor time .*SCRIPT_CPU_SECONDS.*after finish in line 1"):
+            await go_on()
+
+
+async def test_thousands_of_calls_are_no_work_of_the_script(pool: SandboxPool) -> None:
+    calls = "for (let n = 0; n < 50; n++) transition(f, n)"
+    script = f"function f() {{}} function main() {{ for (let i = 0; i < 100; i++) {{ {calls} }} return 'done' }}"
+    async with pool.session("long") as session:
+        assert (await run(session, job(script, limits=Limits(cpu_seconds=0)))).returned() == "done"
+
+
+async def test_errors_of_limits_say_where_the_script_was(pool: SandboxPool) -> None:
+    script = "function f() { for (;;) {} }\nfunction main() {\n  transition(f, 1)\n}"
+    async with pool.session("tests") as session:
+        result = await run(session, job(script, limits=Limits(wall_seconds=0.3)))
+    assert result.failure()[1] == (
+        "the script ran for more than 0.3 s without a host call (WORKFLOW_OPERATOR_SCRIPT_WALL_SECONDS), "
+        "after transition in line 3"
+    )
 
 
 async def test_waiting_for_the_host_takes_no_time() -> None:
@@ -120,3 +170,8 @@ async def test_a_killed_process_is_a_crash(pool: SandboxPool) -> None:
             await session.next()
         with pytest.raises(RuntimeError, match="take another session"):
             await session.begin(job(""))
+
+
+def cpu_seconds(pid: int | None) -> float:
+    assert pid is not None
+    return time.clock_gettime((~pid << 3) | 2)

@@ -13,8 +13,8 @@ import pytest
 
 from tests.fakes.polling import eventually
 from tests.javascript.sandbox import job, run
-from workflow_operator.history.errors import EngineCrash
-from workflow_operator.javascript.host import LogLine, SandboxPool
+from workflow_operator.history.errors import EngineCrash, Thrown
+from workflow_operator.javascript.host import Limits, LogLine, SandboxPool
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -95,6 +95,101 @@ async def test_many_at_once_never_exceed_the_size() -> None:
     assert most <= 3
     await pool.close()
     assert all(gone(pid) for pid in pids)
+
+
+async def test_after_a_burst_that_filled_all_slots_blank_ones_are_made_again() -> None:
+    pool = SandboxPool(size=3, idle=2)
+    await pool.start()
+    async with pool.session("a") as a, pool.session("b") as b, pool.session("c") as c:
+        for session in (a, b, c):
+            await session.begin(job("function main() { sleep(1) }"))
+            await session.next()
+        zygote = parent_of(a.pid or 0)
+    await eventually(lambda: children_of(zygote) == 2)
+    await pool.close()
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "function main() { const a = []; for (;;) a.push(new Array(1000).fill(a.length)) }",
+        "function main() { return 'x'.repeat(300000) }",
+        "function main() { return 1n }",
+        "async function main() { await new Promise(() => {}) }",
+        "function main() { for (;;) {} }",
+    ],
+)
+async def test_after_a_limit_or_a_fault_a_process_is_not_used_again(script: str) -> None:
+    pool = SandboxPool(size=1, idle=0)
+    first = await pid_of(pool, "a")
+    async with pool.session("a") as session:
+        result = await run(session, job(script, limits=Limits(wall_seconds=1, memory_bytes=32 * 1024 * 1024)))
+        assert not isinstance(result.error, Thrown)
+        assert result.error is not None
+    assert await pid_of(pool, "a") != first
+    async with pool.session("a") as session:
+        assert isinstance((await run(session, "function main() { throw new Error('mine') }")).error, Thrown)
+        second = session.pid
+    assert await pid_of(pool, "a") == second
+    await pool.close()
+
+
+BUFFERS = """
+function main() {
+  let least = 0, most = 2 ** 30
+  while (most - least > 1e6) {
+    const middle = (least + most) / 2
+    try { new Uint8Array(middle); least = middle } catch { most = middle }
+  }
+  return least
+}"""
+HEAP = (
+    "function main() { const a = []; for (let i = 0; i < 100000; i++) a.push(new Array(100).fill(i)); return a.length }"
+)
+
+
+async def test_what_a_script_can_allocate_does_not_tell_what_ran_before() -> None:
+    pool = SandboxPool(size=1, idle=0)
+
+    async def ends(*scripts: str) -> list[object]:
+        results = []
+        async with pool.session(f"n{len(scripts)}") as session:
+            pass
+        for script in scripts:
+            async with pool.session(f"n{len(scripts)}") as session:
+                result = await run(session, script)
+                results.append(result.output if result.error is None else type(result.error).__name__)
+        return results
+
+    fresh = (await ends(BUFFERS))[0]
+    assert (await ends(HEAP, BUFFERS))[-1] == fresh
+    assert (await ends(HEAP, ONE, BUFFERS))[-1] == fresh
+    assert (await ends(ONE, ONE, ONE, BUFFERS))[-1] == fresh
+    await pool.close()
+
+
+async def test_sandboxes_run_at_a_lower_priority_than_their_executor() -> None:
+    pool = SandboxPool(size=1, idle=0)
+    pid = await pid_of(pool, "a")
+    assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
+    await pool.close()
+
+
+async def test_without_address_space_for_v8_the_error_is_one_sentence() -> None:
+    limit = 20_000_000 * 1024
+    code = "import asyncio, sys; sys.path.insert(0, 'operator')\n"
+    code += "from workflow_operator.javascript.host import SandboxPool\n"
+    code += "async def main():\n  try:\n    await SandboxPool(size=1).start()\n"
+    code += "  except Exception as error:\n    print(type(error).__name__, error)\nasyncio.run(main())"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({limit}, {limit}))\n{code}",
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    out, errors = await process.communicate()
+    assert errors == b""
+    assert out.decode().count("\n") == 1
+    assert "EngineCrash V8 did not start: it reserves about 1.5 TB of address space" in out.decode()
+    assert str(limit) in out.decode()
 
 
 async def test_a_session_left_in_the_middle_does_not_give_its_process_back() -> None:
@@ -185,6 +280,10 @@ async def test_when_the_parent_is_killed_everything_ends() -> None:
 
 def parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+
+def children_of(pid: int) -> int:
+    return len(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
 
 
 def resident(pid: int) -> int:

@@ -18,8 +18,8 @@ _SEARCHED_CHARACTERS = 8192
 # A script can write any stack: a number of thousands of digits is no int for Python.
 _FRAME = re.compile(rf"^ {{4}}at (?:[^\n]*\()?{re.escape(SCRIPT_NAME)}:([0-9]{{1,9}}):([0-9]{{1,9}})\)?$", re.MULTILINE)
 # A script that does not parse has no name yet, so any is taken.
-_REPORT = re.compile(r"(?P<file>[^:\n]{0,256}):(?P<line>[0-9]{1,9}): (?P<rest>.*)", re.DOTALL)
-_NAME = re.compile(r"(?:Uncaught )?(?P<name>[A-Za-z_$][\w$]{0,255}): (?P<message>.*)", re.DOTALL)
+_REPORT = re.compile(r"\A(?P<file>[^:\n]{0,256}):(?P<line>[0-9]{1,9}): (?P<rest>.*)", re.DOTALL)
+_NAME = re.compile(r"\A(?:Uncaught )?(?P<name>[A-Za-z_$][\w$]{0,255}): (?P<message>.*)", re.DOTALL)
 _KINDS: dict[str, type[errors.ScriptError]] = {
     kind.__name__: kind
     for kind in (errors.MemoryLimit, errors.PayloadTooLarge, errors.Deadlock, errors.NotSerializable)
