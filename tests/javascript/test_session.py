@@ -38,7 +38,6 @@ FAILED = {
     "column": None,
     "stack": "",
     "cause": "",
-    "report": "",
 }
 
 

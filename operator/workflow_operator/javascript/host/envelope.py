@@ -31,10 +31,9 @@ class _Form(msgspec.Struct, tag_field="kind", forbid_unknown_fields=True, gc=Fal
 
 class _Call(_Form, tag="call"):
     name: Annotated[str, msgspec.Meta(max_length=64)]
+    line: _Number
+    column: _Number
     arguments: msgspec.Raw
-    line: _Number = None
-    column: _Number = None
-    stack: Annotated[str, msgspec.Meta(max_length=65536)] = ""
 
 
 class _Log(_Form, tag="log"):
@@ -54,11 +53,10 @@ class _Failed(_Form, tag="failed"):
     error: Annotated[str, msgspec.Meta(max_length=64)]
     name: Annotated[str, msgspec.Meta(max_length=NAME_CHARACTERS)]
     message: Annotated[str, msgspec.Meta(max_length=8192)]
+    line: _Number
+    column: _Number
     stack: Annotated[str, msgspec.Meta(max_length=16384)]
-    report: Annotated[str, msgspec.Meta(max_length=65536)]
-    line: _Number = None
-    column: _Number = None
-    cause: Annotated[str, msgspec.Meta(max_length=4096)] = ""
+    cause: Annotated[str, msgspec.Meta(max_length=4096)]
 
 
 class _Transition(msgspec.Struct, forbid_unknown_fields=True):
@@ -93,14 +91,15 @@ def parse(body: bytes, source: Source, limits: Limits) -> Message:
     try:
         match _MESSAGE.decode(without_lone_surrogates(body)):
             case _Call() as call:
-                line, column = source.within(_place(call.line, call.column) or reports.place_in_stack(call.stack))
+                line, column = source.within(_place(call.line, call.column))
                 return HostCall(call.name, _arguments(call, limits), line, column)
             case _Log(level, text):
                 return LogLine(level, reports.cut(text, limits.log_line_bytes))
             case _Returned(output):
                 return Returned(Json.checked(memoryview(output), "the return value", limits.payload_bytes))
-            case _Failed() as failed:
-                return _failure(failed, source, limits)
+            case _Failed(error, name, text, line, column, stack, cause):
+                place = source.within(_place(line, column))
+                return reports.failure(error, name, text, place, (stack, cause), limits)
             case _:
                 return Spent()
     except ScriptError:
@@ -124,17 +123,6 @@ def _arguments(call: _Call, limits: Limits) -> dict[str, Json | str | int | floa
             return {"output": Json.checked(memoryview(output), "finish: the output", limits.payload_bytes)}
         case _Sleep(seconds):
             return {"seconds": seconds}
-
-
-def _failure(failed: _Failed, source: Source, limits: Limits) -> ScriptError:
-    name, text = failed.name, failed.message
-    place = _place(failed.line, failed.column) or reports.place_in_stack(failed.stack)
-    if failed.report:
-        reported_name, reported_text, reported_place = reports.from_report(failed.report, source)
-        if not name:
-            name, text = reported_name[:NAME_CHARACTERS], reported_text
-        place = place or reports.place_in_stack(failed.report) or reported_place
-    return reports.failure(failed.error, name, text, source.within(place), (failed.stack, failed.cause), limits)
 
 
 def _place(line: int | None, column: int | None) -> Place | None:

@@ -28,10 +28,6 @@ class Source:
     def _lines(self) -> list[str]:
         return _LINE_END.split(self._script)
 
-    def line(self, number: int) -> str | None:
-        """The text of a line; None for one that the script does not have."""
-        return self._lines[number - 1] if 1 <= number <= len(self._lines) else None
-
     def within(self, place: Place | None) -> tuple[int | None, int | None]:
         """Line and column in the script; nothing for a place that it does not have, which only a forged one names.
 

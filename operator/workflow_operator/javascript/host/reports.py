@@ -1,4 +1,4 @@
-"""From the engine's reports and the ends of processes to what a user reads. Pure, and linear in what it is given."""
+"""From what failed, and how processes ended, to what a user reads. Pure, and linear in what it is given."""
 
 from __future__ import annotations
 
@@ -7,19 +7,9 @@ import signal
 
 from workflow_operator.history import errors
 from workflow_operator.javascript.host.messages import Exit, Limits
-from workflow_operator.javascript.host.places import Place, Source
-from workflow_operator.javascript.worker.wire import PRELUDE_NAME, SCRIPT_NAME
 
 CUT_MARK = " ... [line cut]"
 
-# Of the message in a report; the source line and the mark come behind it.
-_SEARCHED_CHARACTERS = 8192
-
-# A script can write any stack: a number of thousands of digits is no int for Python.
-_FRAME = re.compile(rf"^ {{4}}at (?:[^\n]*\()?{re.escape(SCRIPT_NAME)}:([0-9]{{1,9}}):([0-9]{{1,9}})\)?$", re.MULTILINE)
-# A script that does not parse has no name yet, so any is taken.
-_REPORT = re.compile(r"\A(?P<file>[^:\n]{0,256}):(?P<line>[0-9]{1,9}): (?P<rest>.*)", re.DOTALL)
-_NAME = re.compile(r"\A(?:Uncaught )?(?P<name>[A-Za-z_$][\w$]{0,255}): (?P<message>.*)", re.DOTALL)
 _KINDS: dict[str, type[errors.ScriptError]] = {
     kind.__name__: kind
     for kind in (errors.MemoryLimit, errors.PayloadTooLarge, errors.Deadlock, errors.NotSerializable)
@@ -32,12 +22,6 @@ _OUT_OF_MEMORY = re.compile(r"out of memory|Cannot allocate memory|MemoryError|b
 def setting(name: str) -> str:
     """The environment variable that sets a limit."""
     return f"WORKFLOW_OPERATOR_{name}"
-
-
-def place_in_stack(stack: str) -> Place | None:
-    """The innermost frame in the user's script."""
-    match = _FRAME.search(stack)
-    return Place(int(match[1]), int(match[2])) if match else None
 
 
 def failure(
@@ -84,38 +68,6 @@ def wall(limits: Limits, since: str) -> errors.Timeout:
         f"the script ran for more than {limits.wall_seconds:g} s without a host call "
         f"({setting('SCRIPT_WALL_SECONDS')}), {since}"
     )
-
-
-def from_report(report: str, source: Source) -> tuple[str, str, Place | None]:
-    """Name, message and place in V8's report of an uncaught exception.
-
-    Its form is ``file:line: message``, the source line, a line of carets under the place, and the stack.
-    """
-    match = _REPORT.match(report)
-    if match is None:
-        return "Error", report.strip()[:_SEARCHED_CHARACTERS], None
-    line = int(match["line"])
-    head, column = _before_marker(match["rest"], source.line(line))
-    named = _NAME.fullmatch(head)
-    name, text = (named["name"], named["message"]) if named else ("Error", head)
-    place = None if match["file"] == PRELUDE_NAME else Place(line, column)
-    return name, text, place
-
-
-def _before_marker(rest: str, line: str | None) -> tuple[str, int | None]:
-    """The message, and the column from the line of carets below the source line. A message may look like both."""
-    lines = rest.split("\n")
-    wanted = None if line is None else line.rstrip()
-    before = len(lines[0])
-    for index in range(2, len(lines)):
-        if before > _SEARCHED_CHARACTERS or wanted is None:
-            break
-        above = lines[index - 1].rstrip()
-        # Only below the source line are the carets looked at.
-        if above == wanted and (carets := lines[index].strip()) and not carets.strip("^"):
-            return "\n".join(lines[: index - 1]), lines[index].index("^") + 1
-        before += 1 + len(lines[index - 1])
-    return lines[0][:_SEARCHED_CHARACTERS], None
 
 
 def cut(text: str, limit: int) -> str:

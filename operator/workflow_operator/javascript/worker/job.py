@@ -217,7 +217,7 @@ def _place(script: str, offset: int) -> tuple[int, int]:
 
 
 def _failed(error: str, name: str, message: str, line: int | None = None, column: int | None = None) -> str:
-    texts = {"name": name[:_NAME], "message": message[:_MESSAGE], "stack": "", "cause": "", "report": ""}
+    texts = {"name": name[:_NAME], "message": message[:_MESSAGE], "stack": "", "cause": ""}
     return json.dumps({"kind": "failed", "error": error, **texts, "line": line, "column": column})
 
 

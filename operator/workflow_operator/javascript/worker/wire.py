@@ -13,9 +13,8 @@ refuses what is longer. Units are UTF-16 code units.
                           log      {level, text}
                           spent    {}                             the process is to take no other job; before the end
                           returned {output}
-                          failed   {error, name: 256, message: 8192, line, column, stack: 16384, cause: 4096,
-                                   report: 65536}; error is the class, stack the script's frames, report the engine's
-                                   own text, from which the rest is read where name is empty
+                          failed   {error, name: 256, message: 8192, line, column, stack: 16384, cause: 4096};
+                                   error is the class, stack the script's frames, one a line
 
 Both sides are states: a message that is not expected now ends the sandbox process. Before its first job it may send
 64 KiB, then :func:`frame_cap`.
@@ -33,7 +32,7 @@ HEADER = struct.Struct(">I")
 # What is around a value: names, places, and the frames that hold none.
 FRAME_BYTES = 64 * 1024
 # A failure's texts, each unit as six bytes of an escape.
-_FAILURE_BYTES = 512 * 1024
+_FAILURE_BYTES = 256 * 1024
 SCRIPT_NAME = "workflow.js"
 PRELUDE_NAME = "prelude.js"
 

@@ -198,5 +198,5 @@ function failed(error, place, hint = '', also = '') {
   const line = place === undefined ? null : place.line, column = place === undefined ? null : place.column;
   return `{"kind":"failed","error":"${kind}","name":${stringify(slice(name, 0, 256))},` +
     `"message":${stringify(slice(message, 0, 8192 - hint.length) + hint)},"line":${line},"column":${column},` +
-    `"stack":${stringify(slice(stack, 0, 16384))},"cause":${stringify(slice(joinLines(behind(error), also), 0, CAUSE_UNITS))},"report":""}`;
+    `"stack":${stringify(slice(stack, 0, 16384))},"cause":${stringify(slice(joinLines(behind(error), also), 0, CAUSE_UNITS))}}`;
 }
