@@ -76,7 +76,8 @@ def test_phase_and_conditions(
 
 
 def test_an_error_shows_its_place() -> None:
-    error = ErrorInfo(name="TypeError", message="x is not a function", line=3, column=5)
+    stack = "at price (line 3, column 5)\nat main (line 9, column 1)"
+    error = ErrorInfo(name="TypeError", message="x is not a function", line=3, column=5, stack=stack)
     desired = desired_status(run(), instance(status=StatusValue.FAILED, ended_at=NOW, error=error), None, NOW)
     assert desired.conditions[0].message == "TypeError: x is not a function (line 3, column 5)"
     assert desired.error is not None
@@ -158,7 +159,7 @@ def test_a_value_that_nobody_can_read_costs_the_run_nothing_else(stored: bytes) 
 
 
 def test_the_largest_status_stays_below_32_kib() -> None:
-    error = ErrorInfo(name="n" * 1000, message="m" * 100_000, line=1, column=1)
+    error = ErrorInfo(name="n" * 1000, message="m" * 100_000, line=1, column=1, stack="s" * 100_000)
     value = "x" * (MAX_VALUE_BYTES - 2)
     found = instance(status=StatusValue.FAILED, ended_at=NOW, error=error, memory=value)
     assert len(str(to_wire(desired_status(run(), found, None, NOW))).encode()) < 32 * 1024

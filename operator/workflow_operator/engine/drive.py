@@ -26,7 +26,7 @@ from workflow_operator.history import (
     WorkQueue,
     well_formed,
 )
-from workflow_operator.history.errors import EngineCrash, ScriptError, Unavailable
+from workflow_operator.history.errors import EngineCrash, ScriptError, Thrown, Unavailable
 from workflow_operator.replay import (
     Abandon,
     Cancel,
@@ -51,6 +51,7 @@ _ISOLATED_CRASHES = 2
 _ISOLATED_RETRY_SECONDS = 2.0
 _MESSAGE_CHARACTERS = 8192
 _NAME_CHARACTERS = 256
+_STACK_CHARACTERS = 2048
 
 
 @dataclass(frozen=True)
@@ -254,6 +255,11 @@ def _info(error: ScriptError) -> ErrorInfo:
     if len(message) > _MESSAGE_CHARACTERS:
         # A script may throw anything; the event that ends it must fit.
         message = f"{message[: _MESSAGE_CHARACTERS - 1]}…"
+    stack = well_formed(error.stack)[:_STACK_CHARACTERS] if isinstance(error, Thrown) else ""
     return ErrorInfo(
-        name=well_formed(error.name)[:_NAME_CHARACTERS], message=message, line=error.line, column=error.column
+        name=well_formed(error.name)[:_NAME_CHARACTERS],
+        message=message,
+        line=error.line,
+        column=error.column,
+        stack=stack or None,
     )

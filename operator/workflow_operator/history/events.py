@@ -67,12 +67,16 @@ class ExecutorRef(Record, frozen=True, kw_only=True):
 
 
 class ErrorInfo(Record, frozen=True, kw_only=True):
-    """What went wrong, as a user reads it; ``line`` and ``column`` count from 1 in the user's script."""
+    """What went wrong, as a user reads it; ``line`` and ``column`` count from 1 in the user's script.
+
+    ``stack`` holds the script's own frames, one a line.
+    """
 
     name: str
     message: str
     line: Number | None = None
     column: Number | None = None
+    stack: str | None = None
 
     def text(self) -> str:
         """Name, message and as much of the place as is known: ``TypeError: x is not defined (line 3, column 5)``."""

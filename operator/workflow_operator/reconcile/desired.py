@@ -8,7 +8,7 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
-from workflow_operator.history import InstanceKey, InstanceStatus, Json, StatusValue
+from workflow_operator.history import ErrorInfo, InstanceKey, InstanceStatus, Json, StatusValue
 from workflow_operator.history.errors import InvalidInput
 from workflow_operator.resources.conditions import set_conditions
 from workflow_operator.resources.run import (
@@ -189,11 +189,20 @@ def _mirrored(instance: InstanceStatus, shown: RunStatus) -> dict[str, object]:
         "steps": instance.steps,
         "memory": _shown(instance.memory, f"{instance.key} --memory"),
         "output": _shown(instance.output, str(instance.key)),
-        "error": error
-        and RunError(name=error.name, message=error.message, line=_place(error.line), column=_place(error.column)),
+        "error": error and _error(error),
         # Of a history that was restored from a backup, the object may have shown later events than it holds.
         "history_sequence": max(instance.history_sequence, shown.history_sequence or 0),
     }
+
+
+def _error(error: ErrorInfo) -> RunError:
+    return RunError(
+        name=error.name,
+        message=error.message,
+        line=_place(error.line),
+        column=_place(error.column),
+        stack=error.stack or None,
+    )
 
 
 def _never_begun(problem: Problem, now: datetime) -> dict[str, object]:

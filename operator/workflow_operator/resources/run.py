@@ -47,6 +47,7 @@ MAX_SCRIPT_CHARS: Final = 65_536
 MAX_MESSAGE_CHARS: Final = 4_096
 MAX_REASON_CHARS: Final = 256
 MAX_ERROR_NAME_CHARS: Final = 256
+MAX_STACK_CHARS: Final = 2_048
 MAX_CONDITIONS: Final = 16
 
 _DNS_SUBDOMAIN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
@@ -117,6 +118,10 @@ Message = Annotated[str, _clipped(MAX_MESSAGE_CHARS), Field(max_length=MAX_MESSA
 
 ErrorName = Annotated[str, _clipped(MAX_ERROR_NAME_CHARS), Field(max_length=MAX_ERROR_NAME_CHARS)]
 """The name of an error; cut like a message."""
+
+
+Stack = Annotated[str, _clipped(MAX_STACK_CHARS), Field(max_length=MAX_STACK_CHARS)]
+"""Frames of a script; cut like a message."""
 
 
 def _quoted(values: tuple[StrEnum, ...]) -> str:
@@ -250,6 +255,7 @@ class RunError(_Wire):
         description="Column in that line, from 1.",
         json_schema_extra=_INT64,
     )
+    stack: Stack | None = Field(default=None, description="Where in the script it was made: one frame a line.")
 
 
 class RunStatus(_Wire):
