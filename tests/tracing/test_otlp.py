@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -79,6 +80,12 @@ def test_the_standard_variables_count(collector: Collector, monkeypatch: pytest.
     ((_, headers, message),) = collector.requests
     assert {name.lower(): value for name, value in headers.items()}["authorization"] == "Bearer abc"
     assert ("deployment.environment.name", "test") in plain(message.resource_spans[0].resource.attributes).items()
+
+
+def test_a_date_that_no_trace_can_hold_costs_no_other_trace(collector: Collector) -> None:
+    far = spans(history((T.STARTED, {"time": datetime(9999, 12, 31, tzinfo=UTC)}), T.SUCCEEDED))
+    assert open_exporter(collector.url, "replica-1").export([*far, *spans(history(STARTED, T.SUCCEEDED))])
+    assert len(collector.spans()) == 2
 
 
 @pytest.mark.parametrize("suffix", ["", "/", "/v1/traces"])

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
 _PATH = "/v1/traces"
+_LAST_NANOSECOND = 2**63 - 1
 _BATCH = 512
 
 
@@ -96,5 +97,6 @@ class _OtlpExporter:
 
 
 def _nanoseconds(time: datetime) -> int:
+    # A history can hold any date; one that the protocol cannot hold must not cost the traces sent with it.
     # Not by way of a float of nanoseconds, which cannot hold them.
-    return int(time.timestamp() * 1_000_000) * 1000
+    return min(max(0, int(time.timestamp() * 1_000_000) * 1000), _LAST_NANOSECOND)
