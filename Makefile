@@ -7,7 +7,7 @@ ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test e2e-node unit check format docs crds lock bench image clean
+.PHONY: help venv demo test e2e-node unit check format docs crds lock bench engine-age image clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ docs: crds ## Generate every generated page in docs/, and what is generated in t
 	@$(BIN)/python -m dev.nats_permissions
 	@$(BIN)/python -m dev.dashboard
 	@$(BIN)/python -m dev.chart
+
+engine-age: $(READY) ## Fail when V8 is old and nobody has looked at that
+	@$(BIN)/python -m dev.engine_age
 
 bench: $(READY) ## Run the benchmarks
 	@set -e; for each in benchmarks/*.py; do echo "== $$each"; $(BIN)/python "$$each"; done

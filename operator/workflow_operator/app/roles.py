@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -13,13 +14,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from workflow_operator import metrics
-from workflow_operator.app.settings import Settings
+from workflow_operator.app.settings import Settings, variable
 from workflow_operator.engine import EngineLimits, Executor, SystemClock, WorkflowRunner
 from workflow_operator.engine.drive import DriveContext
 from workflow_operator.engine.script import LogSink
 from workflow_operator.engine.write import EventWriter
+from workflow_operator.history import InstanceEvent
 from workflow_operator.history.errors import Unavailable
-from workflow_operator.javascript.host import SandboxPool
+from workflow_operator.javascript.host import LogLine, SandboxPool
+from workflow_operator.javascript.host.lines import NamespaceLines
 from workflow_operator.jetstream import (
     Connection,
     JetStreamDataBus,
@@ -133,7 +136,7 @@ async def executor(transport: Transport, settings: Settings, log: LogSink) -> As
                 writer=event_writer(),
                 limits=limits,
                 executor_id=settings.identity,
-                log=log,
+                log=_bounded(log, settings),
                 alive=partial(living, transport.connection),
             )
         )
@@ -263,3 +266,14 @@ def stop_on_signals(stop: asyncio.Event) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, handle, number)
+
+
+def _bounded(log: LogSink, settings: Settings) -> LogSink:
+    """Prints what a namespace may print."""
+    lines = NamespaceLines(settings.namespace_log_bytes_per_minute, variable("namespace_log_bytes_per_minute"))
+
+    def print_line(started: InstanceEvent, line: LogLine) -> None:
+        for printed in lines.take(started.namespace, line, time.monotonic()):
+            log(started, printed)
+
+    return print_line

@@ -84,6 +84,11 @@ class Settings(BaseSettings):
     script_memory_bytes: int = Field(128 * 1024 * 1024, ge=1, description="Bytes of memory for one script.")
     payload_bytes: int = Field(256 * 1024, ge=1, description="Bytes of one value as JSON: input, payload or output.")
 
+    namespace_log_bytes_per_minute: int = Field(
+        1024 * 1024,
+        ge=1,
+        description="Bytes that the runs of one namespace may print within a minute, on each replica; more is dropped.",
+    )
     namespace_active_runs: int = Field(
         1000, ge=1, description="Runs of one namespace that have begun and are not over; more wait, the oldest first."
     )

@@ -29,6 +29,7 @@ from workflow_operator.history.errors import (
     Timeout,
 )
 from workflow_operator.javascript.host import HostCall, Job, LogLine, Returned
+from workflow_operator.javascript.host.lines import ExecutionLines
 from workflow_operator.replay import New, Recorded, Replay, Unanswered
 
 T = TypeVar("T")
@@ -117,6 +118,7 @@ class Script:
         self._begun = clock.now()
         self._limits = limits
         self._log = log
+        self._lines = ExecutionLines(limits.sandbox.log_bytes)
 
     async def run(self, sandboxes: Sandboxes) -> Outcome:
         """Run the script from its top.
@@ -168,8 +170,9 @@ class Script:
         )
 
     def _print(self, line: LogLine) -> None:
-        if not self._replay.replaying:
-            self._log(self._started, line)
+        # What was printed before costs nothing.
+        if not self._replay.replaying and (printed := self._lines.take(line)) is not None:
+            self._log(self._started, printed)
 
     def _failed(self, error: ScriptError) -> Outcome:
         if not isinstance(error, _SAYS_ALL):
