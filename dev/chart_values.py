@@ -200,6 +200,11 @@ class Nats(Strict):
     stream_replicas: Literal[1, 3, 5] = Field(
         1, description="Copies of each stream in an external NATS; used when the streams are created."
     )
+    storage_bytes: int = Field(
+        0,
+        ge=0,
+        description="Bytes that JetStream of an external NATS may hold, for the alert that it fills up; 0: no alert.",
+    )
     auth: NatsAuth = Field(NatsAuth(), description="Login at an external NATS.")
     tls: NatsTls = Field(NatsTls(), description="TLS of an external NATS.")
     bundled: BundledNats = Field(

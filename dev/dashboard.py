@@ -222,6 +222,13 @@ ROWS: dict[str, list[Panel]] = {
             stacked=True,
         ),
         Panel(
+            "Stored in NATS",
+            "What the streams hold, before compression. Histories stay, so it grows.",
+            "bytes",
+            [Query(f"max by (stream) ({_series('nats_stored_bytes')})", "{{stream}}")],
+            stacked=True,
+        ),
+        Panel(
             "Writes to the API server",
             "Patches of statuses: at most three for a short run.",
             "reqps",

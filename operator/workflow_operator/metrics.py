@@ -234,6 +234,13 @@ TRACES = _counter(
 )
 
 NATS_CONNECTED = _gauge("workflow_operator_nats_connected", "1 while connected to NATS, else 0.", _EVERY)
+NATS_STORED = _gauge(
+    "workflow_operator_nats_stored_bytes",
+    "What each stream holds, as JetStream counts it against its limit: messages before compression, of one copy. Every "
+    "operator says the same; take the maximum.",
+    _OPERATOR,
+    stream=("HISTORY", "STATUS", "PROJECTION", "EXECUTION", "KV_members"),
+)
 NATS_RECONNECTS = _counter("workflow_operator_nats_reconnects_total", "Connections to NATS that came back.", _EVERY)
 STORAGE_REFUSALS = _counter(
     "workflow_operator_nats_refusals_total",

@@ -21,7 +21,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
             "bundled": {"syncAlways": False, "storage": {"size": "500G", "storageClassName": "fast", "keep": False}}
         }
     },
-    "external": {"nats": {**EXTERNAL, "streamReplicas": 3}},
+    "external": {"nats": {**EXTERNAL, "streamReplicas": 3, "storageBytes": 10**12}},
     "external-password": {"nats": {**EXTERNAL, "auth": {"method": "password", "existingSecret": "logins"}}},
     "external-credentials-tls": {
         "nats": {

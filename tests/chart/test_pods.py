@@ -106,3 +106,21 @@ def test_the_notes_warn_of_more_slots_than_memory(flags: str, warned: list[str],
     notes = run_helm(helm, "install", "wo", str(CHART), *where).split("\nNOTES:\n")[1]
     assert len(re.findall("WARNING", notes)) == len(warned)
     assert [words for words in warned if words not in notes] == []
+
+
+@pytest.mark.parametrize(
+    ("nats", "limit"),
+    [
+        ({}, "9437184000"),
+        ({"bundled": {"storage": {"size": "500G"}}}, "450000000000"),
+        ({"bundled": {"replicas": 3, "storage": {"size": "1Ti"}}}, "966367641600"),
+        ({"url": "nats://nats.example.com:4222"}, "Inf"),
+        ({"url": "nats://nats.example.com:4222", "storageBytes": 10**12}, "1000000000000"),
+    ],
+)
+def test_the_alert_knows_what_jetstream_may_hold(nats: dict[str, Any], limit: str, render: Render) -> None:
+    rule = find(render({"nats": nats, "metrics": {"prometheusRule": {"enabled": True}}}), "PrometheusRule")
+    [expression] = [
+        each["expr"] for each in rule["spec"]["groups"][0]["rules"] if each["alert"].endswith("NatsFillingUp")
+    ]
+    assert f"/ {limit} > 0.8" in expression

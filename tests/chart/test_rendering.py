@@ -204,7 +204,8 @@ def test_nobody_is_given_the_status_or_another_kind(rendered: Rendered) -> None:
 
 def test_the_crd_is_the_one_of_the_project(rendered: Rendered) -> None:
     crd = find(rendered["default"], "CustomResourceDefinition")
-    assert crd["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    kept = {"helm.sh/resource-policy": "keep", "argocd.argoproj.io/sync-options": "Prune=false"}
+    assert crd["metadata"]["annotations"] == kept
     del crd["metadata"]["annotations"], crd["metadata"]["labels"]
     assert crd == yaml.safe_load(CRD.read_text())
 
@@ -371,6 +372,7 @@ EXTERNAL = {"url": "tls://nats:4222"}
         ({"nats": {"tls": {"enabled": True}}}, "nats.tls.enabled is for an external NATS"),
         ({"nats": {"tls": {"existingSecret": "x"}}}, "use nats.bundled.tls.existingSecret"),
         ({"nats": {"tls": {"clientCertificate": True}}}, "nats.tls.clientCertificate is for an external NATS"),
+        ({"nats": {"storageBytes": 1}}, "nats.storageBytes is for an external NATS"),
         ({"nats": {"streamReplicas": 3}}, "nats.bundled.replicas copies of each stream"),
         (
             {"nats": EXTERNAL, "executor": {"enabled": True, "autoscaling": {"enabled": True}}},

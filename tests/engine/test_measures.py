@@ -14,7 +14,7 @@ from tests.fakes.events import EPOCH, KEY, at
 from tests.fakes.sandbox import does, finish, raises, returns, sleep, transition
 from tests.fakes.world import HandDelivery, World, driven
 from workflow_operator.engine import Executor
-from workflow_operator.engine.measures import Fate, first_waits, follow_queue_depth
+from workflow_operator.engine.measures import Fate, first_waits, follow_queue_depth, follow_stored_bytes
 from workflow_operator.history import EventType, QueueDepth
 from workflow_operator.history.errors import (
     EngineCrash,
@@ -206,5 +206,27 @@ async def followed(world: World, clock: FakeClock) -> Any:
     task = asyncio.create_task(follow_queue_depth(world.queue, clock))
     await settle()
     yield
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_what_streams_hold_is_shown_and_failures_hurt_nobody() -> None:
+    clock = FakeClock()
+    found: list[dict[str, int] | Exception] = [{"HISTORY": 7, "STATUS": 2}, Unavailable("no answer"), {"HISTORY": 9}]
+
+    async def read() -> dict[str, int]:
+        each = found.pop(0)
+        if isinstance(each, Exception):
+            raise each
+        return each
+
+    task = asyncio.create_task(follow_stored_bytes(read, clock))
+    await settle()
+    for history in (7, 7, 9):
+        assert (sample("nats_stored_bytes", stream="HISTORY"), sample("nats_stored_bytes", stream="STATUS")) == (
+            history,
+            2,
+        )
+        await clock.advance(60) if found else None
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 
 import pytest
 
-from workflow_operator.history.errors import InvalidInput, TopologyMismatch
+from workflow_operator.history.errors import InvalidInput, TopologyMismatch, Unavailable
 from workflow_operator.jetstream.connection import Connection
 from workflow_operator.jetstream.login import ConnectionOptions
 from workflow_operator.jetstream.server import EmbeddedServer
@@ -17,6 +18,7 @@ from workflow_operator.jetstream.topology import (
     TopologyOptions,
     ensure,
     mismatches,
+    stored_bytes,
     streams,
 )
 
@@ -77,4 +79,19 @@ async def test_a_refusal_of_the_server_is_passed_on(nats_server: EmbeddedServer)
     connection = await Connection.open(ConnectionOptions(servers=(nats_server.url,), name="tests"))
     with pytest.raises(InvalidInput, match=r"stream HISTORY cannot be created: .*replicas"):
         await ensure(connection, TopologyOptions(replicas=3))
+    await connection.close()
+
+
+async def test_what_streams_hold_is_what_is_published(connection: Connection) -> None:
+    before = await stored_bytes(connection)
+    assert set(before) == {declared.stream for declared in streams(TopologyOptions())}
+    # It is counted as it was before its compression.
+    await connection.publish(f"instances.history.size.{uuid.uuid4()}", b"x" * 100_000)
+    assert 100_000 <= (await stored_bytes(connection))[HISTORY] - before[HISTORY] < 101_000
+
+
+async def test_a_stream_that_is_missing_is_no_size(nats_server: EmbeddedServer) -> None:
+    connection = await Connection.open(ConnectionOptions(servers=(nats_server.url,), name="empty"))
+    with pytest.raises(Unavailable, match="stream not found"):
+        await stored_bytes(connection)
     await connection.close()

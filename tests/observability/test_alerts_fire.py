@@ -64,6 +64,7 @@ TIMEOUTS = 'workflow_operator_sandbox_kills_total{namespace="a",reason="Timeout"
 ERRORS = 'workflow_operator_reconcile_errors_total{namespace="a"}'
 API = 'workflow_operator_api_requests_total{namespace="a",verb="get",resource="workflowruns",code="%s"}'
 BUILD = 'workflow_operator_build_info{namespace="%s",pod="%s",version="%s"}'
+HELD = 'workflow_operator_nats_stored_bytes{namespace="a",pod="%s",stream="%s"}'
 WAIT = "workflow_operator_queue_wait_seconds"
 FOLD_LAG = "workflow_operator_projection_lag_seconds"
 MIRROR_LAG = "workflow_operator_mirror_lag_seconds"
@@ -82,6 +83,18 @@ CASES = [
     Case("NatsPartlyUnreachable", "one of two is not connected", connected(p=f"1x{MINUTES}", q=f"0x{MINUTES}"), 5),
     Case("NatsPartlyUnreachable", "none is connected", connected(p=f"0x{MINUTES}", q=f"0x{MINUTES}"), None),
     Case("NatsPartlyUnreachable", "all are", connected(p=f"1x{MINUTES}", q=f"1x{MINUTES}"), None),
+    Case(
+        "NatsFillingUp",
+        "two streams hold more than 80 % together",
+        {HELD % ("p", "HISTORY"): f"5e9x19 7.5e9x{MINUTES}", HELD % ("p", "STATUS"): f"1e8x{MINUTES}"},
+        30,
+    ),
+    Case(
+        "NatsFillingUp",
+        "two operators tell of the same bytes",
+        {HELD % (pod, "HISTORY"): f"7e9x{MINUTES}" for pod in "pq"},
+        None,
+    ),
     Case("QueueStuck", "runs wait, none is executed", {WAITING: f"0x9 4x{MINUTES}", EXECUTIONS: f"7x{MINUTES}"}, 20),
     Case("QueueStuck", "runs are taken, and given back", {WAITING: f"4x{MINUTES}", UNAVAILABLE: f"0+9x{MINUTES}"}, 10),
     Case("QueueStuck", "no executor is scraped any more", {WAITING: f"4x{MINUTES}"}, 10),

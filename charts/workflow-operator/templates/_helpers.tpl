@@ -166,7 +166,7 @@ topologySpreadConstraints:
 {{- /* A quantity of memory in bytes: text or a number. */ -}}
 {{- define "workflow-operator.bytes" -}}
 {{- $text := toString . -}}
-{{- $factors := dict "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- $factors := dict "k" 1000 "K" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
 {{- $unit := regexFind "[a-zA-Z]*$" $text -}}
 {{- mulf (float64 (trimSuffix $unit $text)) (get $factors $unit | default 1) | int64 -}}
 {{- end -}}

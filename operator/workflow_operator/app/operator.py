@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 from workflow_operator.app import roles
@@ -16,11 +17,12 @@ from workflow_operator.app.health import Cached, Readiness, health_endpoints
 from workflow_operator.app.logs import RunNames, log_script_line
 from workflow_operator.app.settings import Settings
 from workflow_operator.cluster import WorkflowRunClient, load_configuration, own_namespace
-from workflow_operator.engine import Sweeper, SystemClock, follow_queue_depth
+from workflow_operator.engine import Sweeper, SystemClock, follow_queue_depth, follow_stored_bytes
 from workflow_operator.handlers import Pulse, watch_runs
 from workflow_operator.history import InstanceStatus
 from workflow_operator.history.errors import Refused, Unavailable
 from workflow_operator.jetstream import Connection, Membership, StatusWatcher
+from workflow_operator.jetstream.topology import stored_bytes
 from workflow_operator.metrics import Role
 from workflow_operator.reconcile import (
     Announcer,
@@ -172,6 +174,7 @@ class _Replica:
                 "reconcile": reconciler.run(settings.reconcile_workers),
                 "count": count_runs(self._cluster.objects, members, self._clock.sleep),
                 "queue depth": follow_queue_depth(transport.queue, self._clock),
+                "stored bytes": follow_stored_bytes(partial(stored_bytes, transport.connection), self._clock),
             }
             if tracer is not None:
                 observers.append(tracer.observe)

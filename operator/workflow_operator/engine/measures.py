@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +18,7 @@ from workflow_operator.replay import New, Recorded, Unanswered
 logger = logging.getLogger(__name__)
 
 _DEPTH_SECONDS = 15.0
+_STORED_SECONDS = 60.0
 
 
 class Fate(StrEnum):
@@ -91,3 +92,18 @@ async def follow_queue_depth(queue: WorkQueue, clock: Clock) -> None:
             metrics.QUEUE_DEPTH.labels("held").set(depth.held)
             metrics.QUEUE_DEPTH.labels("scheduled").set(depth.scheduled)
         await clock.sleep(_DEPTH_SECONDS)
+
+
+async def follow_stored_bytes(read: Callable[[], Awaitable[Mapping[str, int]]], clock: Clock) -> None:
+    """Show how much each stream holds, until cancelled. `read` gives bytes by the stream's name."""
+    while True:
+        try:
+            stored = await read()
+        except WorkflowError as error:
+            logger.info("what the streams hold is not known: %s", error)
+        except Exception:
+            logger.exception("what the streams hold is not known")
+        else:
+            for stream, size in stored.items():
+                metrics.NATS_STORED.labels(stream).set(size)
+        await clock.sleep(_STORED_SECONDS)

@@ -239,6 +239,20 @@ async def check(connection: Connection, options: TopologyOptions | None = None) 
     await asyncio.gather(*(_check(connection, each) for each in [*streams(options), *consumers(options)]))
 
 
+async def stored_bytes(connection: Connection, options: TopologyOptions | None = None) -> dict[str, int]:
+    """What each stream holds, in bytes as JetStream counts them against its limit: messages before compression.
+
+    Raises:
+        Unavailable: a stream is missing, or JetStream does not answer.
+    """
+    names = [declared.stream for declared in streams(options or TopologyOptions())]
+    answers = await asyncio.gather(*(connection.api(f"STREAM.INFO.{name}", {}) for name in names))
+    for name, answer in zip(names, answers, strict=True):
+        if "error" in answer:
+            raise Unavailable(f"JetStream: {name}: {answer['error'].get('description')}")
+    return {name: answer["state"]["bytes"] for name, answer in zip(names, answers, strict=True)}
+
+
 async def _check(connection: Connection, declared: Declared) -> None:
     found = await _find(connection, declared)
     if found is None:

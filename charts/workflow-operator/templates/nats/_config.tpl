@@ -1,9 +1,6 @@
 {{- /* nats.conf. Passwords come from the environment, each with its quotes, so that NATS takes any text as it is. */ -}}
 {{- define "workflow-operator.natsConf" -}}
 {{- $bundled := .Values.nats.bundled -}}
-{{- $size := $bundled.storage.size -}}
-{{- $number := regexFind "^[0-9]+" $size | int64 -}}
-{{- $smaller := get (dict "M" "K" "Mi" "Ki" "G" "M" "Gi" "Mi" "T" "G" "Ti" "Gi") (trimPrefix (toString $number) $size) -}}
 {{- $tls := $bundled.tls.existingSecret -}}
 server_name: $POD_NAME
 port: 4222
@@ -17,7 +14,7 @@ jetstream {
   store_dir: "/data/{{ ternary "cluster" "single" (gt (int $bundled.replicas) 1) }}"
   max_memory_store: 0
   # The rest of the volume is for the file system.
-  max_file_store: {{ mul $number 900 }}{{ $smaller }}
+  max_file_store: {{ include "workflow-operator.natsStore" . }}
   {{- if $bundled.syncAlways }}
   sync_interval: always
   {{- end }}
@@ -63,6 +60,14 @@ cluster {
   {{- end }}
 }
 {{- end }}
+{{- end -}}
+
+{{- /* What JetStream may hold: nine tenths of the volume, or a little less. */ -}}
+{{- define "workflow-operator.natsStore" -}}
+{{- $size := .Values.nats.bundled.storage.size -}}
+{{- $number := regexFind "^[0-9]+" $size | int64 -}}
+{{- $smaller := get (dict "M" "K" "Mi" "Ki" "G" "M" "Gi" "Mi" "T" "G" "Ti" "Gi") (trimPrefix (toString $number) $size) -}}
+{{- printf "%d%s" (mul $number 900) $smaller -}}
 {{- end -}}
 
 {{- /* The permissions of each login that there is, as YAML. */ -}}
