@@ -27,7 +27,7 @@ from tests.chart.rendering import (
 from tests.chart.scenarios import NAMESPACE, SCENARIOS
 from workflow_operator.app.settings import Settings
 from workflow_operator.jetstream.permissions import Role
-from workflow_operator.jetstream.topology import EXECUTION, EXECUTORS
+from workflow_operator.jetstream.topology import LANES, QUEUE, lane_consumer
 
 pytestmark = pytest.mark.integration
 
@@ -266,10 +266,14 @@ def test_a_grace_period_covers_the_shutdown(scenario: list[Object]) -> None:
 
 def test_executors_are_scaled_by_the_queue_that_they_take_from(rendered: Rendered) -> None:
     for name, runs in (("autoscaling", Settings().executor_slots), ("autoscaling-external", 4)):
-        [trigger] = find(rendered[name], "ScaledObject")["spec"]["triggers"]
-        assert trigger["metadata"]["stream"] == EXECUTION
-        assert trigger["metadata"]["consumer"] == EXECUTORS
-        assert trigger["metadata"]["lagThreshold"] == str(runs)
+        spec = find(rendered[name], "ScaledObject")["spec"]
+        assert {trigger["metadata"]["stream"] for trigger in spec["triggers"]} == {QUEUE}
+        consumers = [trigger["metadata"]["consumer"] for trigger in spec["triggers"]]
+        assert consumers == [lane_consumer(lane) for lane in range(LANES)]
+        # Together: a namespace is in one lane, and its runs alone must not decide.
+        modifiers = spec["advanced"]["scalingModifiers"]
+        assert modifiers["formula"].split(" + ") == [trigger["name"] for trigger in spec["triggers"]]
+        assert modifiers["target"] == str(runs)
         # Two that set the same number would fight.
         assert "replicas" not in find(rendered[name], "Deployment", "-executor")["spec"]
 

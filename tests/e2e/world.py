@@ -18,7 +18,7 @@ from tests.fixtures.workflowruns import Kubectl, manifest
 from workflow_operator.history import EventType, InstanceEvent, InstanceKey, InstanceStatus, fold
 from workflow_operator.jetstream import Connection, JetStreamDataBus
 from workflow_operator.jetstream.login import ConnectionOptions
-from workflow_operator.jetstream.topology import EXECUTION, EXECUTORS
+from workflow_operator.jetstream.topology import LANES, QUEUE, lane_consumer
 
 T = TypeVar("T")
 History = list[InstanceEvent]
@@ -93,8 +93,8 @@ class World:
         """Instances that wait for an executor or are held by one."""
 
         async def ask(connection: Connection) -> int:
-            info = await connection.api(f"CONSUMER.INFO.{EXECUTION}.{EXECUTORS}", {})
-            return int(info["num_pending"]) + int(info["num_ack_pending"])
+            infos = [await connection.api(f"CONSUMER.INFO.{QUEUE}.{lane_consumer(lane)}", {}) for lane in range(LANES)]
+            return sum(int(info["num_pending"]) + int(info["num_ack_pending"]) for info in infos)
 
         return connected(self.stack.nats.url, ask)
 

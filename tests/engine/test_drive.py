@@ -49,11 +49,11 @@ async def test_an_ended_instance_is_acked_and_left_alone(end: EventType) -> None
 async def test_a_sleeping_instance_is_scheduled_again_and_acked() -> None:
     world = World(returns)
     await world.start()
-    parked = await world.append(T.WAITING, wake_at=at(100))
+    await world.append(T.WAITING, wake_at=at(100))
     delivery = HandDelivery(attempt=3)
     await world.drive_once(delivery=delivery)
     assert delivery.fate == ["ack"]
-    assert world.queue.timers == {(KEY, parked.sequence): at(100)}
+    assert world.queue.timers == {KEY: at(100)}
     assert not world.sandboxes.sessions
 
 
@@ -244,7 +244,7 @@ async def test_a_long_sleep_gives_up_sandbox_and_message() -> None:
     events, fate = await driven(world)
     assert [event.type for event in events] == [T.STARTED, T.TIMER_STARTED, T.WAITING]
     assert events[-1].wake_at == at(6)
-    assert world.queue.timers == {(KEY, events[-1].sequence): at(6)}
+    assert world.queue.timers == {KEY: at(6)}
     assert fate == ["ack"]
     assert world.sandboxes.open == 0
 

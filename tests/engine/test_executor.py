@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -12,13 +12,14 @@ import pytest
 
 from tests.fakes.clock import settle
 from tests.fakes.events import KEY
-from tests.fakes.sandbox import FakeSandboxes, ScriptBody, sleep, transition
+from tests.fakes.sandbox import FakeSandboxes, FakeSession, ScriptBody, log, returns, sleep, transition
 from tests.fakes.world import HandDelivery, Wire, World, check
 from workflow_operator.engine import Executor
 from workflow_operator.history import Delivery, EventType, InstanceKey
 from workflow_operator.history.errors import EngineCrash, InvalidInput, Unavailable, UnknownFormat
 
 T = EventType
+Admits = Callable[[InstanceKey], bool]
 
 
 def script(given: Any) -> ScriptBody:
@@ -64,14 +65,14 @@ async def ended(world: World, of: list[InstanceKey]) -> bool:
 
 
 async def test_it_never_drives_more_than_it_has_slots_and_drives_all() -> None:
-    world = World(script, slots=3, park_after_seconds=1000.0)
+    world = World(script, slots=3, namespace_slots_share=1.0, park_after_seconds=1000.0)
     started_keys = await started(world, 8)
     asked: list[int] = []
     pull = world.queue.pull
 
-    async def counted(limit: int, timeout_seconds: float) -> list[Delivery]:
+    async def counted(limit: int, timeout_seconds: float, admits: Admits) -> list[Delivery]:
         asked.append(limit)
-        return await pull(limit, timeout_seconds)
+        return await pull(limit, timeout_seconds, admits)
 
     world.queue.pull = counted  # type: ignore[method-assign]
     most = 0
@@ -101,7 +102,7 @@ async def test_it_parks_and_wakes_without_any_help() -> None:
 
 
 async def test_stopping_gives_everything_back_at_once() -> None:
-    world = World(script, slots=2, park_after_seconds=1000.0)
+    world = World(script, slots=2, namespace_slots_share=1.0, park_after_seconds=1000.0)
     held = await started(world, 2)
     async with running(world):
         await world.clock.advance(3)
@@ -123,7 +124,7 @@ async def test_stopping_gives_back_what_was_pulled_and_not_begun() -> None:
     delivery = HandDelivery()
 
     class Once:
-        async def pull(self, limit: int, timeout_seconds: float) -> list[Delivery]:
+        async def pull(self, limit: int, timeout_seconds: float, admits: Admits) -> list[Delivery]:
             asyncio.get_running_loop().call_soon(task.cancel)
             return [delivery]
 
@@ -249,8 +250,10 @@ async def test_executors_that_are_killed_in_a_row_end_a_run_at_the_limit() -> No
     for number in range(20):
         wire = Wire()
 
-        async def over_the_wire(limit: int, timeout_seconds: float, wire: Wire = wire) -> list[Delivery]:
-            return [wire.over(each) for each in await pull(limit, timeout_seconds)]
+        async def over_the_wire(
+            limit: int, timeout_seconds: float, admits: Admits, wire: Wire = wire
+        ) -> list[Delivery]:
+            return [wire.over(each) for each in await pull(limit, timeout_seconds, admits)]
 
         world.queue.pull = over_the_wire  # type: ignore[method-assign]
         async with running(world, wire, name=f"executor-{number}"):
@@ -278,7 +281,7 @@ async def test_a_queue_that_does_not_answer_is_asked_again() -> None:
 
 
 async def test_two_executors_share_the_work() -> None:
-    world = World(script, slots=2, park_after_seconds=1000.0)
+    world = World(script, slots=2, namespace_slots_share=1.0, park_after_seconds=1000.0)
     all_keys = await started(world, 4)
     async with running(world, name="a") as a, running(world, name="b") as b:
         await world.clock.advance(1)
@@ -287,3 +290,106 @@ async def test_two_executors_share_the_work() -> None:
         assert await ended(world, all_keys)
         await settle()
         assert (a.running, b.running) == (0, 0)
+
+
+# --- sharing among namespaces -------------------------------------------------------------------------------------
+
+
+async def queued(world: World, namespace: str, count: int) -> list[InstanceKey]:
+    return [
+        InstanceKey(namespace, await world.runner.execute(namespace, "source", instance_id=UUID(int=number)))
+        for number in range(1, count + 1)
+    ]
+
+
+def napping(seconds: float) -> Callable[[Any], ScriptBody]:
+    def script(_: Any) -> ScriptBody:
+        for _ in range(50):
+            yield sleep(seconds)
+        return "done"
+
+    return script
+
+
+class ByNamespace(FakeSandboxes):
+    """Each namespace has a script of its own; one that has none computes for ever."""
+
+    def __init__(self, **scripts: Callable[[Any], ScriptBody]) -> None:
+        super().__init__(returns)
+        self._scripts = scripts
+
+    @asynccontextmanager
+    async def session(self, namespace: str) -> AsyncIterator[Any]:
+        if namespace not in self._scripts:
+            await asyncio.Event().wait()
+        yield FakeSession(self._scripts[namespace])
+
+
+async def test_a_namespace_that_takes_all_it_can_leaves_room_for_the_next() -> None:
+    world = World(returns, slots=4)
+    world.sandboxes = ByNamespace(hello=returns)
+    await queued(world, "hog", 64)
+    async with running(world) as executor:
+        await world.clock.advance(5)
+        assert executor.running == 2
+        (hello,) = await queued(world, "hello", 1)
+        await world.clock.advance(0.1)
+        assert (await world.bus.query_history(hello))[-1].type is T.SUCCEEDED
+        assert executor.running == 2
+
+
+async def test_any_sleep_gives_up_its_slot_while_others_of_its_namespace_wait() -> None:
+    world = World(napping(4), slots=4)
+    waiting = await queued(world, "hog", 6)
+    async with running(world):
+        await world.clock.advance(60)
+    for key in waiting:
+        events = await world.bus.query_history(key)
+        check(events)
+        assert sum(event.type is T.TIMER_FIRED for event in events) >= 4, "everybody got on"
+        assert any(event.type is T.WAITING for event in events)
+
+
+async def test_a_single_slot_is_given_up_for_another_namespace() -> None:
+    world = World(returns, slots=1)
+    world.sandboxes = ByNamespace(hog=napping(4), hello=returns)
+    await queued(world, "hog", 1)
+    async with running(world):
+        await world.clock.advance(1)
+        (hello,) = await queued(world, "hello", 1)
+        await world.clock.advance(8)
+        assert (await world.bus.query_history(hello))[-1].type is T.SUCCEEDED
+
+
+async def test_a_run_without_sleeps_gives_up_its_slot_at_a_step_and_gets_further_each_time() -> None:
+    world = World(returns, slots=1, slice_seconds=5.0)
+
+    def stepping(_: Any) -> ScriptBody:
+        for number in range(20):
+            yield transition("step", number)
+            yield log("work")
+        return "done"
+
+    class Slow(FakeSandboxes):
+        @asynccontextmanager
+        async def session(self, namespace: str) -> AsyncIterator[Any]:
+            async with super().session(namespace) as session:
+                proceed = session.next
+
+                async def work() -> Any:
+                    await world.clock.sleep(1)
+                    return await proceed()
+
+                session.next = work  # type: ignore[method-assign]
+                yield session
+
+    world.sandboxes = Slow(stepping)
+    (first,) = await queued(world, "one", 1)
+    (second,) = await queued(world, "two", 1)
+    async with running(world):
+        await world.clock.advance(400)
+    for key in (first, second):
+        events = await world.bus.query_history(key)
+        check(events)
+        assert events[-1].type is T.SUCCEEDED
+        assert any(event.type is T.WAITING for event in events)

@@ -85,7 +85,7 @@ async def test_a_sweep_of_what_is_queued_changes_nothing() -> None:
     world = World()
     world.sweeper.observe(status())
     await world.queue.enqueue(KEY)
-    (delivery,) = await world.queue.pull(1, 1)
+    (delivery,) = await world.queue.pull(1, 1, lambda _: True)
     await world.clock.advance(15)
     await delivery.extend()
     await world.sweeper.sweep()

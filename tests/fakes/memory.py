@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -125,7 +125,7 @@ class MemoryWorkQueue:
     clock: Clock
     ack_wait: timedelta = timedelta(seconds=6)
     entries: dict[InstanceKey, _Entry] = field(default_factory=dict)
-    timers: dict[tuple[InstanceKey, int], datetime] = field(default_factory=dict)
+    timers: dict[InstanceKey, datetime] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def enqueue(self, key: InstanceKey) -> bool:
@@ -135,13 +135,18 @@ class MemoryWorkQueue:
         self._changed.set()
         return True
 
-    async def enqueue_at(self, key: InstanceKey, at: datetime, cause: int) -> None:
-        self.timers[key, cause] = at
+    async def enqueue_at(self, key: InstanceKey, at: datetime) -> None:
+        self.timers[key] = at
         self._changed.set()
 
-    async def pull(self, limit: int, timeout_seconds: float) -> list[Delivery]:
+    async def drop_timer(self, key: InstanceKey, cause: int) -> None:
+        self.timers.pop(key, None)
+
+    async def pull(
+        self, limit: int, timeout_seconds: float, admits: Callable[[InstanceKey], bool] = lambda _: True
+    ) -> list[Delivery]:
         deadline = self.clock.now() + timedelta(seconds=timeout_seconds)
-        while not (taken := self._take(limit)) and (now := self.clock.now()) < deadline:
+        while not (taken := self._take(limit, admits)) and (now := self.clock.now()) < deadline:
             await self._change((min([deadline, *self._next_changes(now)]) - now).total_seconds())
         return taken
 
@@ -161,13 +166,18 @@ class MemoryWorkQueue:
         times = [entry.visible_at for entry in self.entries.values()] + list(self.timers.values())
         return [time for time in times if time > now]
 
-    def _take(self, limit: int) -> list[Delivery]:
+    def _take(self, limit: int, admits: Callable[[InstanceKey], bool]) -> list[Delivery]:
         now = self.clock.now()
-        for timer, at in list(self.timers.items()):
-            if at <= now and timer[0] not in self.entries:
-                del self.timers[timer]
-                self.entries[timer[0]] = _Entry(now, at)
-        ready = [(key, entry) for key, entry in self.entries.items() if entry.visible_at <= now][:limit]
+        for key, at in list(self.timers.items()):
+            if at <= now and key not in self.entries:
+                del self.timers[key]
+                self.entries[key] = _Entry(now, at)
+        # One of each namespace at a time.
+        first: dict[str, tuple[InstanceKey, _Entry]] = {}
+        for key, entry in self.entries.items():
+            if entry.visible_at <= now and admits(key):
+                first.setdefault(key.namespace, (key, entry))
+        ready = list(first.values())[:limit]
         for _, entry in ready:
             entry.visible_at = now + self.ack_wait
             entry.attempt += 1

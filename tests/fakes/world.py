@@ -126,7 +126,7 @@ class World:
 
     async def pull(self) -> Delivery | None:
         """What the queue delivers next, after as much time as it takes; None if nothing will come."""
-        found = await self.clock.until(self.queue.pull(1, 5_000))
+        found = await self.clock.until(self.queue.pull(1, 5_000, lambda _: True))
         return found[0] if found else None
 
     async def drive_once(self, name: str = "a", wire: Wire | None = None, delivery: Delivery | None = None) -> None:

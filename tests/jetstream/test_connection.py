@@ -16,7 +16,7 @@ from workflow_operator.history.errors import InvalidInput, Unavailable
 from workflow_operator.jetstream.connection import Connection
 from workflow_operator.jetstream.login import ConnectionOptions
 from workflow_operator.jetstream.server import EmbeddedServer
-from workflow_operator.jetstream.topology import EXECUTION
+from workflow_operator.jetstream.topology import QUEUE
 
 pytestmark = pytest.mark.integration
 
@@ -69,11 +69,11 @@ async def test_a_request_ends_with_the_connection(nats_server: EmbeddedServer, c
 
 async def test_a_server_keeps_port_and_data_over_restarts(nats_server: EmbeddedServer, connection: Connection) -> None:
     url = nats_server.url
-    await connection.request("execution.queue.a.b")
+    await connection.request("execution.queue.0.a.b")
     await nats_server.restart()
     assert (nats_server.running, nats_server.url) == (True, url)
     await eventually(lambda: connection.connected)
-    assert (await connection.api(f"STREAM.INFO.{EXECUTION}", {}))["state"]["messages"] == 1
+    assert (await connection.api(f"STREAM.INFO.{QUEUE}", {}))["state"]["messages"] == 1
     await nats_server.stop()
     assert not nats_server.running
 

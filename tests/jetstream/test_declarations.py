@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from workflow_operator.jetstream.topology import (
-    EXECUTION,
     HISTORY,
+    LANES,
     PARTITIONS,
     PROJECTION,
+    QUEUE,
+    TIMERS,
     Declared,
     TopologyOptions,
     consumers,
+    lane_of,
     mismatches,
     streams,
 )
@@ -47,7 +51,7 @@ def test_mismatches(changes: dict[str, Any], differences: list[str]) -> None:
 
 
 def test_the_order_of_subjects_does_not_matter() -> None:
-    declared = declared_stream(EXECUTION)
+    declared = declared_stream(TIMERS)
     assert mismatches(declared, {**declared.config, "subjects": declared.config["subjects"][::-1]}) == []
 
 
@@ -58,6 +62,23 @@ def test_another_number_of_partitions_is_a_mismatch() -> None:
     other = {**source, "subject_transforms": [{**transform, "dest": transform["dest"].replace("16", "8")}]}
     (difference,) = mismatches(declared, {**declared.config, "sources": [other]})
     assert difference.startswith("sources is")
+
+
+def test_every_lane_has_one_consumer_and_every_namespace_one_lane() -> None:
+    subjects = [each.config["filter_subject"] for each in consumers(TopologyOptions()) if each.stream == QUEUE]
+    assert subjects == [f"execution.queue.{lane}.>" for lane in range(LANES)]
+    lanes = Counter(lane_of(f"namespace-{number}") for number in range(1600))
+    assert set(lanes) == set(range(LANES))
+    assert max(lanes.values()) < 160
+    # The same in every release: replicas of two of them share the queue.
+    assert [lane_of(f"team-{name}") for name in "abcdef"] == [6, 3, 4, 14, 0, 7]
+
+
+def test_the_queue_knows_no_schedules_and_the_timers_are_not_in_it() -> None:
+    queue, timers = declared_stream(QUEUE), declared_stream(TIMERS)
+    assert "allow_msg_schedules" not in queue.config
+    assert timers.config["allow_msg_schedules"]
+    assert not set(queue.config["subjects"]) & set(timers.config["subjects"])
 
 
 def test_every_partition_has_one_consumer() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from dev import nats_permissions
 from tests.contracts.test_transport import _Clock
-from tests.contracts.workqueue import WorkQueueContract
+from tests.contracts.workqueue import WorkQueueContract, anybody
 from tests.fakes.polling import eventually
 from tests.fakes.records import event, new_key, status
 from tests.fixtures.roles import OPTIONS, Roles
@@ -29,7 +29,7 @@ from workflow_operator.jetstream.permissions import Role, inbox_prefix
 from workflow_operator.jetstream.projection import ProjectionFeed
 from workflow_operator.jetstream.queue import JetStreamWorkQueue
 from workflow_operator.jetstream.server import EmbeddedServer
-from workflow_operator.jetstream.topology import EXECUTION, EXECUTORS, HISTORY, PROJECTION, streams
+from workflow_operator.jetstream.topology import HISTORY, PROJECTION, QUEUE, streams
 from workflow_operator.jetstream.watch import StatusWatcher
 
 STREAMS = [each.name for each in streams(OPTIONS)]
@@ -108,9 +108,9 @@ async def test_the_roles_work_together(roles: Roles) -> None:
 
     queue = JetStreamWorkQueue(connections[Role.OPERATOR])
     assert await queue.enqueue(key)
-    await queue.enqueue_at(new_key(), datetime.now(UTC) + timedelta(hours=1), 1)
+    await queue.enqueue_at(new_key(), datetime.now(UTC) + timedelta(hours=1))
     assert (await queue.depth()).scheduled == 1
-    await (await queue.pull(1, 5))[0].ack()
+    await (await queue.pull(1, 5, anybody))[0].ack()
     await projectors.close()
     await operators.close()
     assert roles.violations() == []
@@ -154,18 +154,22 @@ DENIED = [
     *[(f"$JS.API.STREAM.{call}.STATUS", EVERYBODY) for call in ("SNAPSHOT", "RESTORE", "LEADER.STEPDOWN")],
     *[(f"$JS.API.STREAM.CREATE.{stream}", ALL_BUT_OPERATOR) for stream in STREAMS],
     ("$JS.API.STREAM.CREATE.ANOTHER", EVERYBODY),
-    (f"$JS.API.CONSUMER.DELETE.{EXECUTION}.{EXECUTORS}", EVERYBODY),
-    (f"$JS.API.CONSUMER.CREATE.{EXECUTION}.mine.>", ALL_BUT_OPERATOR),
+    (f"$JS.API.CONSUMER.DELETE.{QUEUE}.lane-00", EVERYBODY),
+    (f"$JS.API.CONSUMER.CREATE.{QUEUE}.mine.>", ALL_BUT_OPERATOR),
     (f"$JS.API.CONSUMER.CREATE.{PROJECTION}.mine.>", ALL_BUT_OPERATOR),
     (HISTORY_OF_ONE, NOT_EXECUTING),
     (STATUS_OF_ONE, ALL_BUT_PROJECTOR),
+    ("execution.queue.0.default.x", NOT_EXECUTING),
+    ("execution.timer.default.x", NOT_EXECUTING),
+    ("execution.fired.default.x", EVERYBODY),
+    # What release 0.2 left may be taken, and not be made or changed.
     ("execution.queue.default.x", NOT_EXECUTING),
-    ("execution.timer.default.x.1", NOT_EXECUTING),
     ("execution.due.default.x", EVERYBODY),
+    *[(f"$JS.API.STREAM.{call}.EXECUTION", EVERYBODY) for call in ("CREATE", "DELETE", "PURGE", "UPDATE")],
     ("projection.0.default.x", EVERYBODY),
-    (f"$JS.API.CONSUMER.MSG.NEXT.{EXECUTION}.{EXECUTORS}", NOT_EXECUTING),
+    (f"$JS.API.CONSUMER.MSG.NEXT.{QUEUE}.lane-00", NOT_EXECUTING),
     (f"$JS.API.CONSUMER.MSG.NEXT.{PROJECTION}.partition-00", ALL_BUT_PROJECTOR),
-    (f"$JS.ACK.{EXECUTION}.{EXECUTORS}.1.1.1.1.1", NOT_EXECUTING),
+    (f"$JS.ACK.{QUEUE}.lane-00.1.1.1.1.1", NOT_EXECUTING),
     ("$KV.members.operators.all.x", ALL_BUT_OPERATOR),
     ("$KV.members.projectors.x", ALL_BUT_PROJECTOR),
     ("_INBOX_operator.x", EVERYBODY),
@@ -236,8 +240,8 @@ async def test_permissions_do_not_hold_whom_a_snapshot_is_delivered_to(roles: Ro
 @pytest.mark.parametrize(
     ("role", "subject", "stream", "emptied"),
     [
-        (Role.OPERATOR, "execution.queue.default.x", "EXECUTION", True),
-        (Role.EXECUTOR, "execution.timer.default.x.1", "EXECUTION", True),
+        (Role.OPERATOR, "execution.queue.0.default.x", "QUEUE", False),
+        (Role.EXECUTOR, "execution.timer.default.x", "TIMERS", True),
         (Role.OPERATOR, "$KV.members.operators.all.x", "KV_members", True),
         (Role.PROJECTOR, "$KV.members.projectors.x", "KV_members", True),
         (Role.EXECUTOR, HISTORY_OF_ONE, "HISTORY", False),

@@ -7,21 +7,23 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.contracts.workqueue import anybody, pull_all
 from tests.fakes.polling import eventually
 from tests.fakes.records import new_key
 from workflow_operator.history import Delivery, InstanceKey
 from workflow_operator.history.errors import Unavailable
 from workflow_operator.jetstream.connection import Connection
-from workflow_operator.jetstream.queue import JetStreamWorkQueue
+from workflow_operator.jetstream.lanes import admissible, passed_delay, pause_between_passes
+from workflow_operator.jetstream.queue import JetStreamWorkQueue, timer_is_stale
 from workflow_operator.jetstream.server import EmbeddedServer
-from workflow_operator.jetstream.topology import EXECUTION, EXECUTORS
+from workflow_operator.jetstream.topology import LANES, QUEUE, lane_consumer, queue_subject, timer_subject
 
 pytestmark = pytest.mark.integration
 
 
 async def pull_over_outage(queue: JetStreamWorkQueue) -> list[Delivery]:
     try:
-        return await queue.pull(10, 0.5)
+        return await queue.pull(10, 0.5, anybody)
     except Unavailable:
         return []
 
@@ -31,7 +33,7 @@ async def test_what_was_queued_and_scheduled_outlives_the_server(
 ) -> None:
     queued, scheduled = new_key(), new_key()
     await queue.enqueue(queued)
-    await queue.enqueue_at(scheduled, datetime.now(UTC) + timedelta(seconds=1), 1)
+    await queue.enqueue_at(scheduled, datetime.now(UTC) + timedelta(seconds=1))
 
     nats_server.kill()
     await nats_server.start()
@@ -50,7 +52,7 @@ async def test_a_timer_that_fell_due_while_the_server_was_away_fires(
 ) -> None:
     key = new_key()
     at = datetime.now(UTC) + timedelta(seconds=0.5)
-    await queue.enqueue_at(key, at, 1)
+    await queue.enqueue_at(key, at)
     nats_server.kill()
     await eventually(lambda: datetime.now(UTC) > at)
     await nats_server.start()
@@ -61,7 +63,7 @@ async def test_a_timer_that_fell_due_while_the_server_was_away_fires(
 async def test_a_waiting_pull_ends_when_the_server_dies(
     nats_server: EmbeddedServer, connection: Connection, queue: JetStreamWorkQueue
 ) -> None:
-    pulling = asyncio.create_task(queue.pull(10, 600.0))
+    pulling = asyncio.create_task(queue.pull(10, 600.0, anybody))
     await eventually(lambda: consumer_waiting(connection))
     nats_server.kill()
 
@@ -70,38 +72,38 @@ async def test_a_waiting_pull_ends_when_the_server_dies(
     with pytest.raises(Unavailable):
         await queue.enqueue(new_key())
     with pytest.raises(Unavailable):
-        await queue.enqueue_at(new_key(), datetime.now(UTC), 1)
+        await queue.enqueue_at(new_key(), datetime.now(UTC))
 
 
 async def test_a_waiting_pull_ends_when_its_consumer_is_deleted(
     connection: Connection, queue: JetStreamWorkQueue
 ) -> None:
-    pulling = asyncio.create_task(queue.pull(10, 600.0))
+    pulling = asyncio.create_task(queue.pull(10, 600.0, anybody))
     await eventually(lambda: consumer_waiting(connection))
-    await connection.api(f"CONSUMER.DELETE.{EXECUTION}.{EXECUTORS}", {})
+    await connection.api(f"CONSUMER.DELETE.{QUEUE}.{lane_consumer(0)}", {})
 
     with pytest.raises(Unavailable, match="Consumer Deleted"):
         await asyncio.wait_for(pulling, 5)
     with pytest.raises(Unavailable):
-        await queue.pull(10, 600.0)
+        await queue.pull(10, 600.0, anybody)
 
 
 async def test_a_cancelled_pull_takes_nothing_with_it(connection: Connection, queue: JetStreamWorkQueue) -> None:
-    pulling = asyncio.create_task(queue.pull(10, 600.0))
+    pulling = asyncio.create_task(queue.pull(10, 600.0, anybody))
     await eventually(lambda: consumer_waiting(connection))
     pulling.cancel()
     await asyncio.gather(pulling, return_exceptions=True)
     await queue.enqueue(key := new_key())
 
     # At once, not after the ack wait of one second.
-    assert [each.key for each in await queue.pull(10, 0.5)] == [key]
+    assert [each.key for each in await queue.pull(10, 0.5, anybody)] == [key]
 
 
 async def test_answers_to_a_delivery_are_silent_while_the_server_is_away(
     nats_server: EmbeddedServer, connection: Connection, queue: JetStreamWorkQueue
 ) -> None:
     await queue.enqueue(key := new_key())
-    (held,) = await queue.pull(1, 5)
+    (held,) = await queue.pull(1, 5, anybody)
     nats_server.kill()
     await eventually(lambda: not connection.connected)
 
@@ -115,10 +117,10 @@ async def test_answers_to_a_delivery_are_silent_while_the_server_is_away(
 
 
 async def test_a_message_that_names_no_instance_is_removed(connection: Connection, queue: JetStreamWorkQueue) -> None:
-    await connection.request("execution.queue.default.nonsense")
+    await connection.request("execution.queue.3.default.nonsense")
     await queue.enqueue(key := new_key())
 
-    assert [each.key for each in await queue.pull(10, 5)] == [key]
+    assert [each.key for each in await queue.pull(10, 5, anybody)] == [key]
     await eventually(lambda: messages_left(connection, 1))
 
 
@@ -126,17 +128,93 @@ async def test_a_message_that_names_no_instance_is_removed(connection: Connectio
 async def test_a_message_with_a_status_is_an_instance_like_any_other(
     connection: Connection, queue: JetStreamWorkQueue, status_header: str
 ) -> None:
-    await connection.request((odd := new_key()).subject("execution.queue"), headers={"Status": status_header})
+    await connection.request(queue_subject(odd := new_key()), headers={"Status": status_header})
     await queue.enqueue(key := new_key())
 
-    assert [each.key for each in await queue.pull(10, 5)] == [odd, key]
+    assert [each.key for each in await pull_all(queue, 2)] == [odd, key]
 
 
 async def consumer_waiting(connection: Connection) -> bool:
-    info = await connection.api(f"CONSUMER.INFO.{EXECUTION}.{EXECUTORS}", {})
-    return bool(info["num_waiting"])
+    infos = [await connection.api(f"CONSUMER.INFO.{QUEUE}.{lane_consumer(lane)}", {}) for lane in range(LANES)]
+    return all(info["num_waiting"] for info in infos)
 
 
 async def messages_left(connection: Connection, count: int) -> bool:
-    info = await connection.api(f"STREAM.INFO.{EXECUTION}", {})
+    info = await connection.api(f"STREAM.INFO.{QUEUE}", {})
     return bool(info["state"]["messages"] == count)
+
+
+async def test_a_timer_that_fired_and_did_not_go_is_set_anew(connection: Connection, queue: JetStreamWorkQueue) -> None:
+    stale, sleeping = new_key(), new_key()
+    await queue.enqueue_at(sleeping, datetime.now(UTC) + timedelta(hours=1))
+    # A message that no schedule moves: as a server kept it that lost its leader in that moment.
+    await connection.request(timer_subject(stale))
+
+    assert await queue.sweep_timers() == 1
+
+    assert [each.key for each in await queue.pull(1, 10, anybody)] == [stale]
+
+    async def only_the_other_is_left() -> bool:
+        return (await queue.depth()).scheduled == 1
+
+    await eventually(only_the_other_is_left)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "stale"),
+    [
+        ("@at 2026-01-01T12:00:00.000000Z", False),
+        ("@at 2026-01-01T11:59:01.000000Z", False),
+        ("@at 2026-01-01T11:58:59.000000Z", True),
+        ("@at 2027-01-01T12:00:00Z", False),
+        ("@at 2026-01-01T10:00:00", True),
+        ("@every 5s", True),
+        ("", True),
+    ],
+)
+def test_which_timer_is_stale(schedule: str, stale: bool) -> None:
+    assert timer_is_stale(schedule, datetime(2026, 1, 1, 12, 0, tzinfo=UTC)) is stale
+
+
+async def test_an_idle_queue_costs_few_requests(connection: Connection, queue: JetStreamWorkQueue) -> None:
+    assert await queue.pull(16, 0.2, anybody) == []
+    before = await received(connection)
+    for _ in range(8):
+        assert await queue.pull(16, 0.2, anybody) == []
+    # Every lane has asked, and waits; so does the one who looks for timers.
+    assert await received(connection) - before < 4
+
+
+async def test_a_run_costs_few_messages(connection: Connection, queue: JetStreamWorkQueue) -> None:
+    assert await queue.pull(16, 0.2, anybody) == []
+    before = await received(connection)
+    for _ in range(20):
+        await queue.enqueue(new_key())
+        (held,) = await queue.pull(16, 5, anybody)
+        await held.ack()
+    # Queued, acked, and the lane asks for the next.
+    assert await received(connection) - before <= 20 * 3 + 3
+
+
+async def received(connection: Connection) -> int:
+    """Messages that the server has had from us."""
+    return connection._client.stats["out_msgs"]
+
+
+async def test_what_nobody_takes_is_given_back_for_others(connection: Connection, queue: JetStreamWorkQueue) -> None:
+    assert await queue.pull(16, 0.2, anybody) == []
+    await queue.enqueue(key := new_key())
+    # It is on offer to a replica that asks for no more.
+    other = JetStreamWorkQueue(connection)
+    assert [each.key for each in await other.pull(1, 10, anybody)] == [key]
+
+
+def test_what_is_passed_comes_again_after_the_whole_backlog() -> None:
+    assert passed_delay(10) < 2
+    assert passed_delay(10_000) == 11
+    assert pause_between_passes(10) == 5
+    assert pause_between_passes(10_000) == 100
+    key = new_key("held")
+    assert not admissible({"team-a": 50}, lambda key: key.namespace != "team-a")
+    assert admissible({"team-a": 50, "other": 1}, lambda key: key.namespace != "team-a")
+    assert not admissible({"team-a": 50, "other": 1}, lambda other: other == key)

@@ -12,11 +12,11 @@ from workflow_operator.jetstream.connection import Connection
 from workflow_operator.jetstream.login import ConnectionOptions
 from workflow_operator.jetstream.server import EmbeddedServer
 from workflow_operator.jetstream.topology import (
-    EXECUTION,
-    EXECUTORS,
     HISTORY,
+    QUEUE,
     TopologyOptions,
     ensure,
+    lane_consumer,
     mismatches,
     stored_bytes,
     streams,
@@ -61,16 +61,16 @@ async def test_a_stream_that_differs_is_named_with_what_to_do(connection: Connec
 
 
 async def test_a_consumer_that_differs_is_named_with_what_to_do(connection: Connection) -> None:
-    await connection.api(f"CONSUMER.DELETE.{EXECUTION}.{EXECUTORS}", {})
-    config = {"durable_name": EXECUTORS, "filter_subject": "execution.queue.a.*", "ack_policy": "explicit"}
+    await connection.api(f"CONSUMER.DELETE.{QUEUE}.{lane_consumer(0)}", {})
+    config = {"durable_name": lane_consumer(0), "filter_subject": "execution.queue.0.a.*", "ack_policy": "explicit"}
     await connection.api(
-        f"CONSUMER.DURABLE.CREATE.{EXECUTION}.{EXECUTORS}", {"stream_name": EXECUTION, "config": config}
+        f"CONSUMER.DURABLE.CREATE.{QUEUE}.{lane_consumer(0)}", {"stream_name": QUEUE, "config": config}
     )
 
     with pytest.raises(
         TopologyMismatch,
-        match=r'stream EXECUTION, consumer executors .* filter_subject is "execution.queue.a.\*", '
-        r'expected "execution.queue.>".*`nats consumer edit`',
+        match=r'stream QUEUE, consumer lane-00 .* filter_subject is "execution.queue.0.a.\*", '
+        r'expected "execution.queue.0.>".*`nats consumer edit`',
     ):
         await ensure(connection)
 

@@ -65,6 +65,13 @@ class Settings(BaseSettings):
     )
 
     executor_slots: int = Field(16, ge=1, description="Runs that one replica executes at once.")
+    namespace_slots_share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Part of its slots that a replica gives to one namespace alone; beside others it gets less, so "
+        "that one more finds a slot. 1: all of them.",
+    )
     reconcile_workers: int = Field(8, ge=1, description="Objects that one replica reconciles at once.")
     park_after_seconds: float = Field(5.0, ge=0, description="A sleep longer than this gives up its sandbox.")
     slice_seconds: float = Field(
@@ -126,6 +133,7 @@ class Settings(BaseSettings):
     def engine_limits(self) -> EngineLimits:
         return EngineLimits(
             slots=self.executor_slots,
+            namespace_slots_share=self.namespace_slots_share,
             park_after_seconds=self.park_after_seconds,
             slice_seconds=self.slice_seconds,
             crash_limit=self.crash_limit,

@@ -13,7 +13,17 @@ from typing import assert_never
 from workflow_operator.engine.holding import Holding
 from workflow_operator.engine.limits import EngineLimits
 from workflow_operator.engine.measures import Fate
-from workflow_operator.engine.script import Cancelled, Failed, LogSink, Outcome, Parked, Sandboxes, Script, Succeeded
+from workflow_operator.engine.script import (
+    Cancelled,
+    Failed,
+    LogSink,
+    Outcome,
+    Parked,
+    Sandboxes,
+    Script,
+    Slot,
+    Succeeded,
+)
 from workflow_operator.engine.tail import Overtaken, Tail
 from workflow_operator.engine.write import EventWriter
 from workflow_operator.history import (
@@ -37,6 +47,7 @@ from workflow_operator.replay import (
     Sleeping,
     crashes_in_a_row,
     next_action,
+    open_timer,
     silent_claimers,
 )
 
@@ -103,6 +114,7 @@ async def _take(context: DriveContext, held: Holding, beat: _Beat) -> Fate | Non
     """One look at the history, and what follows from it; None if it must be looked at again."""
     delivery = held.newest
     events = await context.bus.query_history(held.key, slim=True)
+    held.timer = open_timer(events, context.writer.clock.now())
     action = next_action(events, await _sight(context, delivery, events))
     match action:
         case Missing() if delivery.attempt < _MISSING_ATTEMPTS:
@@ -110,7 +122,7 @@ async def _take(context: DriveContext, held: Holding, beat: _Beat) -> Fate | Non
             await held.retry(_MISSING_RETRY_SECONDS)
             return Fate.NOTHING
         case Missing() | Ended():
-            await held.ack()
+            await _settle(context, held)
             return Fate.NOTHING
         case Sleeping(until, cause):
             return await _let_sleep(context, held, Parked(until, cause))
@@ -132,8 +144,8 @@ async def _take(context: DriveContext, held: Holding, beat: _Beat) -> Fate | Non
                 if claim is not None and not await tail.claim(claim):
                     return None
                 held.executor = tail.executor
-                due = max(context.writer.clock.now(), delivery.queued_at)
-                script = Script(events, tail, context.writer.clock, context.limits, context.log, due)
+                slot = Slot(max(context.writer.clock.now(), delivery.queued_at), held.contended)
+                script = Script(events, tail, context.writer.clock, context.limits, context.log, slot)
                 return await _conclude(context, held, tail, await _supervised(context, beat, script, tail))
         case _:
             assert_never(action)
@@ -237,16 +249,26 @@ async def _conclude(context: DriveContext, held: Holding, tail: Tail, outcome: O
             fate = Fate.CANCELLED
         case _:
             assert_never(outcome)
-    await held.ack()
+    await _settle(context, held)
     return fate
 
 
+async def _settle(context: DriveContext, held: Holding) -> None:
+    """Nothing is left to do for an instance that has ended: neither its message nor its timer is of use."""
+    if held.timer is not None:
+        await context.queue.drop_timer(held.key, held.timer)
+    await held.ack()
+
+
 async def _let_sleep(context: DriveContext, held: Holding, parked: Parked) -> Fate:
-    await context.queue.enqueue_at(held.key, parked.until, parked.cause)
+    await context.queue.enqueue_at(held.key, parked.until)
     await held.ack()
     # While the message was held, the queue refused another one: whoever appended an input meanwhile relies on this.
-    if await context.bus.query_history(held.key, after=parked.cause, slim=True):
-        await context.queue.enqueue(held.key)
+    if news := await context.bus.query_history(held.key, after=parked.cause, slim=True):
+        if news[-1].terminal:
+            await context.queue.drop_timer(held.key, parked.cause)
+        else:
+            await context.queue.enqueue(held.key)
     return Fate.PARKED
 
 

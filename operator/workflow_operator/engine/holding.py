@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from workflow_operator.history import Delivery, ExecutorRef, InstanceKey, Release
 
 
@@ -12,11 +14,15 @@ class Holding:
     overslept. The new delivery takes the place of the old one then, and nobody is overtaken.
     """
 
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self, delivery: Delivery, contended: Callable[[], bool] = lambda: False) -> None:
+        """``contended``: whether somebody waits for the slot that it is driven in."""
         self.newest = delivery
+        self.contended = contended
         self.key: InstanceKey = delivery.key
         # Who this is in the history, once it drives.
         self.executor: ExecutorRef | None = None
+        # The event that set its timer, if that has not fired.
+        self.timer: int | None = None
         self.renewals = 0
         self._open = True
 

@@ -80,22 +80,39 @@ class Parked:
 
 # To run into a limit during a replay is not another way taken; and what is found to be one names both calls already.
 _SAYS_ALL = (Timeout, CpuLimit, MemoryLimit, HostLimit, HistoryLimit, NonDeterminism)
+_CONTENDED_SLICE_SECONDS = 5.0
 _LONGEST_SLEEP_SECONDS = 100 * 365 * 24 * 3600
 
 Outcome: TypeAlias = Succeeded | Failed | Cancelled | Parked
 
 
-def parks(remaining_seconds: float, held_seconds: float, limits: EngineLimits) -> bool:
-    """Whether a sleep gives up the sandbox: a long one, or any one of a run that has held its slot for long."""
-    return remaining_seconds > (0.0 if held_seconds > limits.slice_seconds else limits.park_after_seconds)
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """What a script is driven in.
+
+    ``due`` is the later of the clock's time and the queue's time of the message: a sleep that ends before it is over,
+    also where this machine's clock is behind. ``contended``: whether somebody waits for the slot.
+    """
+
+    due: datetime
+    contended: Callable[[], bool]
+
+
+def parks(remaining_seconds: float, held_seconds: float, limits: EngineLimits, contended: bool = False) -> bool:
+    """Whether a sleep gives up the sandbox: a long one, or any one of a run that has held its slot for long, or that
+    others wait for. Pure."""
+    if contended:
+        return remaining_seconds > 0 or slice_is_over(held_seconds, limits, contended)
+    return remaining_seconds > (0.0 if slice_is_over(held_seconds, limits, contended) else limits.park_after_seconds)
+
+
+def slice_is_over(held_seconds: float, limits: EngineLimits, contended: bool) -> bool:
+    """Whether a run has held its slot for long, which is shorter while others wait. Pure."""
+    return held_seconds > (min(limits.slice_seconds, _CONTENDED_SLICE_SECONDS) if contended else limits.slice_seconds)
 
 
 class Script:
-    """Drives one script to its outcome. It may be cancelled whenever the tail's lock is free.
-
-    ``due`` is the later of the clock's time and the queue's time of the message: a sleep that ends before it is over,
-    also where this machine's clock is behind.
-    """
+    """Drives one script to its outcome. It may be cancelled whenever the tail's lock is free."""
 
     def __init__(
         self,
@@ -104,7 +121,7 @@ class Script:
         clock: Clock,
         limits: EngineLimits,
         log: LogSink,
-        due: datetime,
+        slot: Slot,
     ) -> None:
         self._started = events[0]
         self._replay = Replay(events)
@@ -114,7 +131,9 @@ class Script:
         self._size = sum(event.size for event in events)
         self._tail = tail
         self._clock = clock
-        self._due = due
+        self._slot = slot
+        # When the script got to what is not in the history.
+        self._working_since: datetime | None = None
         self._begun = clock.now()
         self._limits = limits
         self._log = log
@@ -195,15 +214,31 @@ class Script:
         found = self._replay.call(call.name, call.arguments)
         handler = {"transition": self._transition, "sleep": self._sleep, "finish": self._finish}[call.name]
         count_call(call.name, found)
-        outcome = None if isinstance(found, Recorded) else await handler(found, call)
+        if isinstance(found, Recorded):
+            outcome = None
+        else:
+            self._working_since = self._working_since or self._clock.now()
+            outcome = await handler(found, call)
         if self._tail.cancelled is not None:
             return Cancelled(self._tail.cancelled.reason or "")
         return outcome
 
-    async def _transition(self, found: New | Unanswered, call: HostCall) -> None:
+    async def _park(self, until: datetime) -> Parked:
+        waiting = await self._tail.append(EventType.WAITING, wake_at=until)
+        return Parked(until, waiting.sequence)
+
+    def _seconds_since(self, then: datetime) -> float:
+        return (self._clock.now() - then).total_seconds()
+
+    async def _transition(self, found: New | Unanswered, call: HostCall) -> Outcome | None:
         await self._record(
             EventType.TRANSITION, found.call, function=_text(call, "function"), memory=_value(call, "payload")
         )
+        assert self._working_since is not None
+        # A replay is no work: who was parked here must get further the next time.
+        if self._slot.contended() and slice_is_over(self._seconds_since(self._working_since), self._limits, True):
+            return await self._park(self._tail.now())
+        return None
 
     async def _finish(self, found: New | Unanswered, call: HostCall) -> None:
         self._output = await self._record(EventType.OUTPUT, found.call, output=_value(call, "output"))
@@ -223,12 +258,11 @@ class Script:
         else:
             timer = found.event
         assert timer.fire_at is not None
-        now = self._tail.now() if isinstance(found, New) else max(self._tail.now(), self._due)
+        now = self._tail.now() if isinstance(found, New) else max(self._tail.now(), self._slot.due)
         # From here on time passes by the clock that cannot be set back.
         remaining = (timer.fire_at - now).total_seconds()
-        if parks(remaining, (self._clock.now() - self._begun).total_seconds(), self._limits):
-            waiting = await self._tail.append(EventType.WAITING, wake_at=timer.fire_at)
-            return Parked(timer.fire_at, waiting.sequence)
+        if parks(remaining, self._seconds_since(self._begun), self._limits, self._slot.contended()):
+            return await self._park(timer.fire_at)
         await self._clock.sleep(remaining)
         await self._record(EventType.TIMER_FIRED, found.call, not_before=timer.fire_at)
         return None

@@ -62,7 +62,8 @@ class Sweeper:
         now = self._clock.now()
         for key in self._overdue(now):
             if await self._queue.enqueue(key):
-                logger.info("instance %s: no executor held it; queued again", key)
+                # Most have ended, and their status is on its way: an executor finds that out.
+                logger.debug("instance %s: queued again, in case nobody holds it", key)
 
     def _overdue(self, now: datetime) -> Iterable[InstanceKey]:
         return [

@@ -6,7 +6,7 @@ contract tests.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -151,17 +151,28 @@ class WorkQueue(Protocol):
             Unavailable: no answer; it may or may not be queued.
         """
 
-    async def enqueue_at(self, key: InstanceKey, at: datetime, cause: int) -> None:
+    async def enqueue_at(self, key: InstanceKey, at: datetime) -> None:
         """Queue the instance at that time, or as soon after it as nobody holds it.
 
-        Idempotent for the same ``cause`` (a history sequence) until it has fired.
+        An instance has one timer: until it has fired, a new time takes the place of the old one.
 
         Raises:
             Unavailable: no answer; it may or may not be scheduled.
         """
 
-    async def pull(self, limit: int, timeout_seconds: float) -> list[Delivery]:
-        """Take up to ``limit`` queued instances; empty after the timeout.
+    async def drop_timer(self, key: InstanceKey, cause: int) -> None:
+        """Take back the timer of an instance that has ended; ``cause`` is the sequence of the event that parked it.
+
+        Raises:
+            Unavailable: no answer; it may or may not be there still.
+        """
+
+    async def pull(self, limit: int, timeout_seconds: float, admits: Callable[[InstanceKey], bool]) -> list[Delivery]:
+        """Take up to ``limit`` queued instances, of several namespaces in turn; empty after the timeout.
+
+        Args:
+            admits: whether an instance may be taken now. One that may not keeps those of other namespaces waiting no
+                longer.
 
         Raises:
             Unavailable: the transport does not answer.

@@ -18,6 +18,8 @@ PREVIOUS_SEQUENCE = "Workflow-Previous-Sequence"
 # The historySequence of a status, so that statuses can be compared with histories without their payloads.
 HISTORY_SEQUENCE = "Workflow-History-Sequence"
 
+# Of a timer that is not needed any more: fired, it wakes nobody.
+DROPPED = "Workflow-Dropped"
 # Of a queue message: who released it, as executor, epoch and how it let go.
 RELEASED = "Workflow-Released"
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from workflow_operator.history import subjects
-from workflow_operator.jetstream import topology
+from workflow_operator.jetstream import older, topology
 from workflow_operator.jetstream.topology import (
-    EXECUTION,
-    EXECUTORS,
+    FIRED,
     HISTORY,
     MEMBERS,
     PROJECTION,
+    QUEUE,
     STATUS,
     TIMERS,
     TopologyOptions,
@@ -87,7 +87,18 @@ GRANTS = (
     Grant("follow statuses", _OPERATOR | _PROJECTOR, _list(STATUS)),
     Grant("append to histories", _EXECUTING, (f"{subjects.HISTORY}.*.*",)),
     Grant("queue instances and set timers", _EXECUTING, (topology.QUEUE_SUBJECTS, topology.TIMER_SUBJECTS)),
-    Grant("take what is queued or due", _EXECUTING, _pull(EXECUTION, EXECUTORS, TIMERS)),
+    Grant("take what is queued or due", _EXECUTING, (*_pull(QUEUE, "*"), *_pull(TIMERS, FIRED))),
+    Grant("see timers that did not go", _EXECUTING, _api("DIRECT.GET", [TIMERS])),
+    Grant(
+        "take what release 0.2 left in the queue",
+        _EXECUTING,
+        (
+            *_api("STREAM.INFO", [older.EXECUTION]),
+            *_pull(older.EXECUTION, older.EXECUTORS, older.TIMERS),
+            older.QUEUE_SUBJECTS,
+            older.TIMER_SUBJECTS,
+        ),
+    ),
     Grant("take events to fold", _PROJECTOR, _pull(PROJECTION, "*")),
     Grant("write statuses", _PROJECTOR, (f"{subjects.STATUS}.*.*",)),
     Grant("list histories", _PROJECTOR, _list(HISTORY)),

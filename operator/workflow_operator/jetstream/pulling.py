@@ -15,7 +15,7 @@ from workflow_operator.jetstream.reads import description_of, status_of
 _NANOSECONDS = 1_000_000_000
 _GRACE_SECONDS = 2.0
 _HEARTBEAT = 100
-_NOTHING_MORE = frozenset({404, 408})
+NOTHING_MORE = frozenset({404, 408})
 _CONFLICT = 409
 _TOO_LARGE = "Message Size Exceeds MaxBytes"
 _NOW = {"no_wait": True}
@@ -89,7 +89,7 @@ class _Puller:
             if status is None:
                 self._taken.append(message)
                 count -= 1
-            elif status in _NOTHING_MORE:
+            elif status in NOTHING_MORE:
                 return
             elif status == _CONFLICT and description_of(message) == _TOO_LARGE:
                 self.met_larger = True

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from nats.aio.msg import Msg
@@ -16,15 +17,21 @@ from workflow_operator.history.events import ExecutorRef, LetGo
 from workflow_operator.history.format import rfc3339
 from workflow_operator.history.ports import Delivery, QueueDepth, Release
 from workflow_operator.history.subjects import InstanceKey
+from workflow_operator.jetstream import older
 from workflow_operator.jetstream.answers import OUTDATED, read_answer
 from workflow_operator.jetstream.connection import Connection
-from workflow_operator.jetstream.headers import EXPECTED_SEQUENCE, RELEASED, SCHEDULE, SCHEDULE_TARGET
+from workflow_operator.jetstream.headers import DROPPED, EXPECTED_SEQUENCE, RELEASED, SCHEDULE, SCHEDULE_TARGET
+from workflow_operator.jetstream.lanes import Admits, Lanes
 from workflow_operator.jetstream.pulling import nak, pull, send
+from workflow_operator.jetstream.reads import direct_batch
 from workflow_operator.jetstream.topology import (
-    EXECUTION,
-    EXECUTORS,
+    FIRED,
+    LANES,
+    QUEUE,
+    TIMER_SUBJECTS,
     TIMERS,
-    due_subject,
+    fired_subject,
+    lane_consumer,
     queue_subject,
     timer_subject,
 )
@@ -35,6 +42,11 @@ _EPOCH = re.compile(r"[0-9]{1,9}")
 _TIMER_BATCH = 256
 _TIMER_PULL_SECONDS = 5.0
 _UNAVAILABLE_PAUSE_SECONDS = 0.5
+_OLDER_SECONDS = 60.0
+_SWEEP_SECONDS = 600.0
+_SWEEP_BATCH = 1000
+_STALE_AFTER = timedelta(minutes=1)
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class QueueDelivery:
@@ -97,6 +109,8 @@ class JetStreamWorkQueue:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._lanes = Lanes(connection)
+        self._older = False
 
     async def enqueue(self, key: InstanceKey) -> bool:
         # "Nothing may be stored on this subject": a queue message is there until it is acked.
@@ -108,36 +122,40 @@ class JetStreamWorkQueue:
             raise Unavailable(f"instance {key}: JetStream did not queue it: {result.description} ({result.error})")
         return True
 
-    async def enqueue_at(self, key: InstanceKey, at: datetime, cause: int) -> None:
+    async def enqueue_at(self, key: InstanceKey, at: datetime) -> None:
         """As the port says. A time that has passed counts as now.
 
         A repeat after the timer fired queues the instance once more, which is harmless.
         """
-        headers = {SCHEDULE: f"@at {rfc3339(at)}", SCHEDULE_TARGET: due_subject(key)}
-        # On a subject of its own, which holds one message: a repeat replaces what it repeats.
-        answer = read_answer((await self._connection.request(timer_subject(key, cause), headers=headers)).data)
-        if answer.error:
-            raise Unavailable(f"instance {key}: JetStream set no timer: {answer.description} ({answer.error})")
+        await self._set_timer(timer_subject(key), fired_subject(key), at)
 
-    async def pull(self, limit: int, timeout_seconds: float) -> list[Delivery]:
-        deliveries: list[Delivery] = []
-        for message in await pull(self._connection, EXECUTION, EXECUTORS, limit, timeout_seconds):
-            try:
-                deliveries.append(QueueDelivery(self._connection, message))
-            except InvalidInput as error:
-                logger.error("removed from the queue: %s", error)
-                await send(self._connection, message, b"+TERM")
-        return deliveries
+    async def drop_timer(self, key: InstanceKey, cause: int) -> None:
+        await self._set_timer(timer_subject(key), fired_subject(key), _LONG_AGO, {DROPPED: "1"})
+        if self._older:
+            subjects = older.timer_subject(key, cause), older.due_subject(key)
+            await self._set_timer(*subjects, _LONG_AGO, {DROPPED: "1"})
+
+    async def _set_timer(self, subject: str, target: str, at: datetime, more: Mapping[str, str] | None = None) -> None:
+        headers = {SCHEDULE: f"@at {rfc3339(at)}", SCHEDULE_TARGET: target, **(more or {})}
+        # The subject holds one message: what is set takes the place of what was.
+        answer = read_answer((await self._connection.request(subject, headers=headers)).data)
+        if answer.error:
+            raise Unavailable(f"{subject}: JetStream set no timer: {answer.description} ({answer.error})")
+
+    async def pull(self, limit: int, timeout_seconds: float, admits: Admits) -> list[Delivery]:
+        messages = await self._lanes.take(limit, timeout_seconds, admits)
+        return [QueueDelivery(self._connection, message) for message in messages]
 
     async def depth(self) -> QueueDepth:
-        stream, executors = await asyncio.gather(
-            self._connection.api(f"STREAM.INFO.{EXECUTION}", {}),
-            self._connection.api(f"CONSUMER.INFO.{EXECUTION}.{EXECUTORS}", {}),
+        consumers = [f"{QUEUE}.{lane_consumer(lane)}" for lane in range(LANES)]
+        timers, *lanes = await asyncio.gather(
+            self._connection.api(f"STREAM.INFO.{TIMERS}", {}),
+            *(self._connection.api(f"CONSUMER.INFO.{consumer}", {}) for consumer in consumers),
         )
-        for answer in (stream, executors):
+        for answer in (timers, *lanes):
             if "error" in answer:
-                raise Unavailable(f"JetStream: {EXECUTION}: {answer['error'].get('description')}")
-        return queue_depth(stream, executors)
+                raise Unavailable(f"JetStream: {QUEUE}: {answer['error'].get('description')}")
+        return queue_depth(timers, lanes)
 
     async def run(self) -> None:
         """Queue the instances whose timers have fired, until cancelled. Any number of replicas may do so.
@@ -145,10 +163,18 @@ class JetStreamWorkQueue:
         A timer does not fire into the queue itself: it would replace the message of an instance that an executor
         holds at that moment, and hand the instance to a second one.
         """
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._queue_all(TIMERS, FIRED))
+            group.create_task(self._take_from_older())
+            group.create_task(self._sweep_timers())
+
+    async def _queue_all(self, stream: str, consumer: str) -> None:
         while True:
             try:
-                due = await pull(self._connection, EXECUTION, TIMERS, _TIMER_BATCH, _TIMER_PULL_SECONDS)
+                due = await pull(self._connection, stream, consumer, _TIMER_BATCH, _TIMER_PULL_SECONDS)
             except Unavailable as error:
+                if stream == older.EXECUTION and not await self._find_older():
+                    return
                 logger.warning("timers: trying again: %s", error)
                 await asyncio.sleep(_UNAVAILABLE_PAUSE_SECONDS)
                 continue
@@ -160,7 +186,7 @@ class JetStreamWorkQueue:
 
     async def _queue_due(self, message: Msg) -> None:
         try:
-            queued = await self.enqueue(InstanceKey.of_subject(message.subject))
+            queued = DROPPED in (message.headers or {}) or await self.enqueue(InstanceKey.of_subject(message.subject))
         except Unavailable as error:
             logger.warning("%s: trying again: %s", message.subject, error)
             queued = False
@@ -177,6 +203,54 @@ class JetStreamWorkQueue:
             # Held still, perhaps by the executor that has just parked it: dropped, it would sleep on.
             await nak(self._connection, message, due_pause(message.metadata.num_delivered))
 
+    async def _take_from_older(self) -> None:
+        """Move what release 0.2 has in its stream, or replicas of it still put there, for as long as it is there."""
+        while True:
+            if await self._find_older():
+                await asyncio.gather(
+                    self._queue_all(older.EXECUTION, older.EXECUTORS), self._queue_all(older.EXECUTION, older.TIMERS)
+                )
+            await asyncio.sleep(_OLDER_SECONDS)
+
+    async def _find_older(self) -> bool:
+        with suppress(Unavailable):
+            answer = await self._connection.api(f"STREAM.INFO.{older.EXECUTION}", {})
+            self._older = "error" not in answer
+        return self._older
+
+    async def _sweep_timers(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            try:
+                await self.sweep_timers()
+            except Unavailable as error:
+                logger.warning("timers: not swept: %s", error)
+
+    async def sweep_timers(self) -> int:
+        """Set those timers anew whose time passed a minute ago and that are there still; how many.
+
+        A server that lost its leader as a timer fired can keep it for ever. Set anew it fires, and its instance is
+        found to be awake.
+
+        Raises:
+            Unavailable: no answer.
+        """
+        info = await self._connection.api(f"STREAM.INFO.{TIMERS}", {})
+        if error := info.get("error"):
+            raise Unavailable(f"JetStream: {TIMERS}: {error.get('description')}")
+        now, after, complete, found = datetime.fromisoformat(info["ts"]), 0, False, 0
+        while not complete:
+            request = {"seq": after + 1, "next_by_subj": TIMER_SUBJECTS, "batch": _SWEEP_BATCH}
+            batch = await direct_batch(self._connection, TIMERS, request)
+            complete = batch.complete
+            for stored in batch.messages:
+                after = stored.sequence
+                if timer_is_stale(stored.headers.get(SCHEDULE, ""), now):
+                    key = InstanceKey.of_subject(stored.subject)
+                    await self.enqueue_at(key, now)
+                    found += 1
+        return found
+
 
 def write_release(release: Release) -> str:
     """As a header says it. Pure."""
@@ -192,10 +266,20 @@ def read_release(text: str) -> Release | None:
     return None
 
 
-def queue_depth(stream: Mapping[str, Any], executors: Mapping[str, Any]) -> QueueDepth:
-    """From what the server says of the stream and of the executors' consumer, at slightly different times. Pure."""
-    waiting, held = executors["num_pending"], executors["num_ack_pending"]
-    return QueueDepth(waiting, held, max(0, stream["state"]["messages"] - waiting - held))
+def timer_is_stale(schedule: str, now: datetime) -> bool:
+    """Whether a timer should have fired a minute ago; one that cannot be read never fires. Pure."""
+    try:
+        at = datetime.fromisoformat(schedule.removeprefix("@at "))
+    except ValueError:
+        return True
+    return at.tzinfo is None or at + _STALE_AFTER < now
+
+
+def queue_depth(timers: Mapping[str, Any], lanes: Sequence[Mapping[str, Any]]) -> QueueDepth:
+    """From what the server says of the timers' stream and of each lane's consumer, at different times. Pure."""
+    waiting = sum(lane["num_pending"] for lane in lanes)
+    held = sum(lane["num_ack_pending"] for lane in lanes)
+    return QueueDepth(waiting, held, timers["state"]["messages"])
 
 
 def due_pause(attempt: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,37 +22,51 @@ _NO_PEERS = 10005
 HISTORY = "HISTORY"
 STATUS = "STATUS"
 PROJECTION = "PROJECTION"
-EXECUTION = "EXECUTION"
+QUEUE = "QUEUE"
+TIMERS = "TIMERS"
 MEMBERS = "KV_members"
 
-EXECUTORS = "executors"
-TIMERS = "timers"
+LANES = 16
+FIRED = "fired"
 
 _QUEUE = "execution.queue"
-_DUE = "execution.due"
+_FIRED = "execution.fired"
 _TIMER = "execution.timer"
 _MEMBER = "$KV.members"
 
-QUEUE_SUBJECTS = f"{_QUEUE}.*.*"
-DUE_SUBJECTS = f"{_DUE}.*.*"
-TIMER_SUBJECTS = f"{_TIMER}.*.*.*"
+QUEUE_SUBJECTS = f"{_QUEUE}.*.*.*"
+FIRED_SUBJECTS = f"{_FIRED}.*.*"
+TIMER_SUBJECTS = f"{_TIMER}.*.*"
 
 _NANOSECONDS = 1_000_000_000
 
 
+def lane_of(namespace: str) -> int:
+    """The lane of the queue in which the instances of a namespace wait. The same in every release."""
+    return hashlib.blake2b(namespace.encode(), digest_size=8).digest()[-1] % LANES
+
+
+def lane_consumer(lane: int) -> str:
+    return f"lane-{lane:02}"
+
+
+def lane_subjects(lane: int) -> str:
+    return f"{_QUEUE}.{lane}.*.*"
+
+
 def queue_subject(key: InstanceKey) -> str:
     """Where an instance waits for an executor."""
-    return key.subject(_QUEUE)
+    return key.subject(f"{_QUEUE}.{lane_of(key.namespace)}")
 
 
-def due_subject(key: InstanceKey) -> str:
+def fired_subject(key: InstanceKey) -> str:
     """Where a timer that fired waits to be queued."""
-    return key.subject(_DUE)
+    return key.subject(_FIRED)
 
 
-def timer_subject(key: InstanceKey, cause: int) -> str:
-    """Where a timer waits for its time; ``cause`` is the history sequence that set it."""
-    return f"{key.subject(_TIMER)}.{cause}"
+def timer_subject(key: InstanceKey) -> str:
+    """Where the timer of an instance waits for its time. It has one at most: a new one takes the place of the old."""
+    return key.subject(_TIMER)
 
 
 def member_subject(group: str, member: str) -> str:
@@ -155,11 +170,21 @@ def streams(options: TopologyOptions) -> list[Declared]:
             "sources": [{"name": HISTORY, "subject_transforms": [{"src": every_history, "dest": projected}]}],
         },
         {
-            "name": EXECUTION,
-            "description": "Instances that wait for an executor, and timers",
-            "subjects": [QUEUE_SUBJECTS, DUE_SUBJECTS, TIMER_SUBJECTS],
+            "name": QUEUE,
+            "description": "Instances that wait for an executor",
+            "subjects": [QUEUE_SUBJECTS],
             "retention": "workqueue",
             "max_msgs_per_subject": 1,
+        },
+        # Apart from the queue: a timer of months, and before it the gaps that millions of short runs leave behind, make
+        # every pull and every start of the server slow.
+        {
+            "name": TIMERS,
+            "description": "The timers of sleeping instances",
+            "subjects": [TIMER_SUBJECTS, FIRED_SUBJECTS],
+            "retention": "workqueue",
+            "max_msgs_per_subject": 1,
+            "allow_direct": True,
             "allow_msg_schedules": True,
         },
         {
@@ -186,13 +211,14 @@ def streams(options: TopologyOptions) -> list[Declared]:
 def consumers(options: TopologyOptions) -> list[Declared]:
     """Every durable consumer. Their streams exist already."""
     execution_wait = options.execution_ack_wait_seconds
-    pulls = [
-        (EXECUTION, EXECUTORS, f"{_QUEUE}.>", execution_wait),
-        (EXECUTION, TIMERS, f"{_DUE}.>", execution_wait),
-    ] + [
-        (PROJECTION, partition_consumer(number), f"projection.{number}.>", options.projection_ack_wait_seconds)
-        for number in range(PARTITIONS)
-    ]
+    pulls = (
+        [(QUEUE, lane_consumer(lane), f"{_QUEUE}.{lane}.>", execution_wait) for lane in range(LANES)]
+        + [(TIMERS, FIRED, f"{_FIRED}.>", execution_wait)]
+        + [
+            (PROJECTION, partition_consumer(number), f"projection.{number}.>", options.projection_ack_wait_seconds)
+            for number in range(PARTITIONS)
+        ]
+    )
     return [
         Declared(
             stream,

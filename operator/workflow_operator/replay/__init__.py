@@ -14,6 +14,7 @@ from workflow_operator.replay.claims import (
     cancel_request,
     crashes_in_a_row,
     next_action,
+    open_timer,
     overtaken_by,
     silent_claimers,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "cancel_request",
     "crashes_in_a_row",
     "next_action",
+    "open_timer",
     "overtaken_by",
     "silent_claimers",
 ]

@@ -138,6 +138,14 @@ def _last_claims(events: Sequence[InstanceEvent], released: Release | None) -> I
         how = event.predecessor or LetGo.SILENCE
 
 
+def open_timer(events: Sequence[InstanceEvent], now: datetime) -> int | None:
+    """The sequence of the event that parked the instance last, if its timer has not fired by ``now``."""
+    parked = next((event for event in reversed(events) if event.type is EventType.WAITING), None)
+    if parked is None or parked.wake_at is None or parked.wake_at <= now:
+        return None
+    return parked.sequence
+
+
 def cancel_request(events: Iterable[InstanceEvent]) -> InstanceEvent | None:
     return next((event for event in events if event.type is EventType.CANCEL_REQUESTED), None)
 
