@@ -24,6 +24,7 @@ OF_ONE_ITEM = {
     "engine/executor.py:run": "each turn is _pull_once, which survives",
     "handlers/session.py:iter_chunked": "one connection; kopf makes the next",
     "jetstream/connection.py:_keep": "each turn is _connect, which raises Unavailable and nothing else",
+    "jetstream/lanes.py:_serve": "one inbox; _run survives what it raises, and takes another",
     "jetstream/reads.py:direct_batch": "the answers to one request",
     "tracing/tracer.py:run": "each turn is _export, which survives",
 }

@@ -139,18 +139,21 @@ class _Lane:
         while True:
             try:
                 async with self._connection.inbox() as inbox:
-                    try:
-                        while True:
-                            await self._next(inbox)
-                    finally:
-                        for message in inbox.rest():
-                            if status_of(message) is None:
-                                await nak(self._connection, message, 0)
+                    await self._serve(inbox)
             except Unavailable as error:
                 self._lanes.fail(error)
             except Exception:
                 logger.exception("lane %d of the queue: trying again", self._number)
             await asyncio.sleep(_FAILED_PAUSE_SECONDS)
+
+    async def _serve(self, inbox: Inbox) -> None:
+        try:
+            while True:
+                await self._next(inbox)
+        finally:
+            for message in inbox.rest():
+                if status_of(message) is None:
+                    await nak(self._connection, message, 0)
 
     async def _next(self, inbox: Inbox) -> None:
         await self.wanted.wait()

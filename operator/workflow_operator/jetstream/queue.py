@@ -31,6 +31,7 @@ from workflow_operator.jetstream.topology import (
     TIMER_SUBJECTS,
     TIMERS,
     fired_subject,
+    fired_subject_of,
     lane_consumer,
     queue_subject,
     timer_subject,
@@ -206,10 +207,12 @@ class JetStreamWorkQueue:
     async def _take_from_older(self) -> None:
         """Move what release 0.2 has in its stream, or replicas of it still put there, for as long as it is there."""
         while True:
-            if await self._find_older():
-                await asyncio.gather(
-                    self._queue_all(older.EXECUTION, older.EXECUTORS), self._queue_all(older.EXECUTION, older.TIMERS)
-                )
+            try:
+                if await self._find_older():
+                    queued = self._queue_all(older.EXECUTION, older.EXECUTORS)
+                    await asyncio.gather(queued, self._queue_all(older.EXECUTION, older.TIMERS))
+            except Exception:
+                logger.exception("stream %s of release 0.2: looking again", older.EXECUTION)
             await asyncio.sleep(_OLDER_SECONDS)
 
     async def _find_older(self) -> bool:
@@ -225,6 +228,8 @@ class JetStreamWorkQueue:
                 await self.sweep_timers()
             except Unavailable as error:
                 logger.warning("timers: not swept: %s", error)
+            except Exception:
+                logger.exception("timers: not swept")
 
     async def sweep_timers(self) -> int:
         """Set those timers anew whose time passed a minute ago and that are there still; how many.
@@ -246,8 +251,7 @@ class JetStreamWorkQueue:
             for stored in batch.messages:
                 after = stored.sequence
                 if timer_is_stale(stored.headers.get(SCHEDULE, ""), now):
-                    key = InstanceKey.of_subject(stored.subject)
-                    await self.enqueue_at(key, now)
+                    await self._set_timer(stored.subject, fired_subject_of(stored.subject), now)
                     found += 1
         return found
 

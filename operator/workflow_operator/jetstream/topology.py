@@ -64,6 +64,11 @@ def fired_subject(key: InstanceKey) -> str:
     return key.subject(_FIRED)
 
 
+def fired_subject_of(timer: str) -> str:
+    """As :func:`fired_subject`, for whatever the subject of a timer names."""
+    return _FIRED + timer.removeprefix(_TIMER)
+
+
 def timer_subject(key: InstanceKey) -> str:
     """Where the timer of an instance waits for its time. It has one at most: a new one takes the place of the old."""
     return key.subject(_TIMER)
