@@ -224,7 +224,8 @@ async def _server(folder: Path) -> AsyncIterator[Settings]:
         await server.start()
         (folder / _URL).write_text(server.url)
     try:
-        yield Settings(nats_url=server.url)
+        # One run takes one place, and each further sandbox is a process with a V8 of its own.
+        yield Settings(nats_url=server.url, executor_slots=1)
     finally:
         await server.stop()
 

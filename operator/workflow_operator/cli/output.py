@@ -7,10 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-import yaml
-
 from workflow_operator.history import EventType, InstanceEvent, InstanceStatus, Json
-from workflow_operator.reconcile.desired import phase_and_reason
 
 _SHOWN_CHARACTERS = 80
 
@@ -20,6 +17,8 @@ def as_json(value: Any) -> str:
 
 
 def as_yaml(value: Any) -> str:
+    import yaml
+
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True).rstrip("\n")
 
 
@@ -56,6 +55,9 @@ def detail(event: InstanceEvent) -> str:
 
 def statuses_table(statuses: Sequence[InstanceStatus]) -> str:
     """One line a status, in the words of `kubectl get workflowruns -o wide`."""
+    # Here, as `run` does without: it loads all of the types of the custom resource.
+    from workflow_operator.reconcile.desired import phase_and_reason
+
     rows = [["NAMESPACE", "NAME", "PHASE", "REASON", "STEPS", "STARTED", "ENDED", "INSTANCE"]]
     for status in statuses:
         phase, reason, _ = phase_and_reason(status)
