@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from workflow_operator.app.settings import Settings
+from workflow_operator.app.settings import Settings, variable
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 
@@ -22,9 +22,8 @@ same ones; each takes what concerns it.
 
 def page() -> str:
     """The text of docs/settings.md."""
-    prefix = Settings.model_config["env_prefix"]
     rows = [
-        f"| `{prefix}{name.upper()}` | {_default(field)} | {field.description} |"
+        f"| `{variable(name)}` | {_default(field)} | {field.description} |"
         for name, field in Settings.model_fields.items()
     ]
     return _HEAD + "\n".join(rows) + "\n"

@@ -20,7 +20,7 @@ finally:
 """
 # aiohttp itself may be there, put off until it is used.
 OF_A_CLUSTER = {"aiohttp.client", "aiohttp.web", "kopf", "kubernetes", "opentelemetry", "pythonjsonlogger"}
-OF_A_RUN = {"msgspec", "nats", "prometheus_client", "pydantic", "pydantic_settings", "yaml"}
+OF_A_RUN = {"msgspec", "nats", "prometheus_client", "pydantic", "yaml"}
 
 
 def loaded(folder: Path, *words: str | Path) -> set[str]:
