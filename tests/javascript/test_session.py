@@ -73,7 +73,12 @@ async def taken() -> AsyncIterator[Taken]:
     channel = await Channel.open(ours)
     process = SandboxProcess("1", channel, stderr, 128 * 1024 * 1024)
     killed: list[str] = []
-    guard = LoopGuard(lambda process: killed.append(process.identity))
+
+    def kill(process: SandboxProcess) -> None:
+        killed.append(process.identity)
+        theirs.shutdown(socket.SHUT_RDWR)
+
+    guard = LoopGuard(kill)
     taken = Taken(theirs, Session(process, guard, asyncio.get_running_loop().time), process)
     taken.killed = killed
     yield taken
@@ -273,6 +278,25 @@ async def test_the_watchdog_breaks_off_what_makes_the_loop_stand_still(
     taken.say(LOG)
     with pytest.raises(HostLimit):
         await taken.session.guarded(taken.session.next)
+    assert taken.killed == ["1"]
+
+
+async def test_a_run_that_made_the_loop_stand_still_is_not_told_to_have_crashed(
+    taken: Taken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflow_operator.javascript.host.guard.STILL_SECONDS", 0.3)
+    monkeypatch.setattr("workflow_operator.javascript.host.guard._LOOK_SECONDS", 0.05)
+    await taken.begin()
+    taken.say(LOG)
+
+    async def drive() -> None:
+        await taken.session.next()
+        # Of the executor's own doing, where nothing is broken off.
+        spin(1.5)
+        await taken.session.next()
+
+    with pytest.raises(HostLimit):
+        await taken.session.guarded(drive)
     assert taken.killed == ["1"]
 
 

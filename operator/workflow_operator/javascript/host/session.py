@@ -128,8 +128,6 @@ class Session:
 
     async def _message(self, run: _Run) -> HostCall | LogLine | Returned:
         while True:
-            if self._over_budget:
-                raise _host_limit(run)
             body = await self._receive(run)
             try:
                 with self._guard.breaking_off():
@@ -210,6 +208,9 @@ class Session:
             # Where the kernel does not stop it, somebody has taken its limit off.
             if used > run.job.limits.cpu_seconds + _KERNEL_GRACE_SECONDS:
                 raise reports.processor(run.job.limits, run.since)
+        # Told once the loop turns: the watchdog may have ended the process for it.
+        if self._over_budget:
+            raise _host_limit(run)
         if body is None:
             raise await self._death(run)
         return body
