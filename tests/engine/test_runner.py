@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from tests.fakes.events import KEY, plain
-from tests.fakes.sandbox import ScriptBody
+from tests.fakes.sandbox import ScriptBody, returns
 from tests.fakes.world import Wire, World, check
 from workflow_operator.engine import WorkflowRunner
 from workflow_operator.history import EventType, InstanceKey, Json, Origin
@@ -190,3 +190,18 @@ async def test_a_null_input_is_told_from_none() -> None:
     drawn = await world.runner.execute("team-a", "source", args=Json.NULL)
     (event,) = await world.bus.query_history(InstanceKey("team-a", drawn))
     assert event.input == Json.NULL
+
+
+async def test_an_instance_that_was_started_and_not_queued_can_be_queued_by_anybody() -> None:
+    world = World(returns)
+    await world.start()
+    world.queue.entries.clear()
+    assert await world.runner.enqueue(KEY)
+    assert not await world.runner.enqueue(KEY)
+    await world.drive_once()
+    assert (await world.types())[-1] is EventType.SUCCEEDED
+    # Of one that has ended nothing comes.
+    assert await world.runner.enqueue(KEY)
+    await world.drive_once()
+    assert await world.types() == [EventType.STARTED, EventType.SUCCEEDED]
+    assert not world.queue.entries
