@@ -99,7 +99,9 @@ class _Script:
             return self._top_level_failure(refusal)
         self.exports, self.hands_out = module.exports, True
         self.isolate.run(f"{modules.PREPARE_MODULE};void 0")
-        report = self._evaluate(module.script)
+        # V8 repeats lines of this text: places are looked for in it, and are those of the other.
+        self.text = module.script
+        report = self._evaluate(self.text)
         return None if report is None else self._top_level_failure(report)
 
     def _evaluate(self, text: str) -> str | None:

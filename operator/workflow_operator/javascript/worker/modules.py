@@ -40,7 +40,9 @@ _TOKEN = re.compile(
     |(?P<mark>=>|.)""",
     re.DOTALL | re.VERBOSE,
 )
-_REGEXP = re.compile(r"/(?:[^/\\\[\n\r]|\\[^\n\r]|\[(?:[^\]\\\n\r]|\\[^\n\r])*\])+/[\w$]*")
+_REGEXP = re.compile(r"/(?:[^/\\\[\n\r]++|\\[^\n\r]|\[(?:[^\]\\\n\r]++|\\[^\n\r])*+\])++/[\w$]*")
+# Each look for the end of a regular expression can read a whole line.
+_MOST_LOOKS = 64
 _TEMPLATE = re.compile(r"(?:[^`\\$]|\\.|\$(?!\{))*", re.DOTALL)
 
 # What a value follows, so that a slash begins a regular expression and a brace an object.
@@ -115,16 +117,9 @@ def _without_export(tokens: list[_Token], index: int, exports: dict[str, str]) -
     if following == "*":
         raise NoScript(_FROM_ANOTHER, export.start)
     if following != "default":
-        if following in ("function", "async", "class"):
-            name = next(
-                (
-                    word.text
-                    for word in tokens[index + 2 : index + 5]
-                    if word.kind == "word" and word.text != "function"
-                ),
-                "",
-            )
-            exports[name] = name
+        words = (token.text for token in tokens[index + 2 : index + 5] if token.kind == "word")
+        name = next((word for word in words if word != "function"), "")
+        exports[name] = name
         return "", export.end
     return _default(tokens, index + 1, exports)
 
@@ -191,6 +186,8 @@ class _Reader:
         self._open: list[str] = []
         self._closed = ""
         self._before = ""
+        # Looks for the end of a regular expression that found none: a script that parses has few.
+        self._vain = 0
 
     def tokens(self) -> Iterator[_Token]:
         position = 0
@@ -217,9 +214,10 @@ class _Reader:
             self._open.pop()
             return "template", self._template(position + 1)
         if first == "/" and self._text[position + 1 : position + 2] not in ("/", "*") and self._expects_value():
-            regexp = _REGEXP.match(self._text, position)
+            regexp = _REGEXP.match(self._text, position) if self._vain < _MOST_LOOKS else None
             if regexp is not None:
                 return "regexp", regexp.end()
+            self._vain += 1
         found = _TOKEN.match(self._text, position)
         assert found is not None  # Its last alternative is any character.
         return found.lastgroup or "", found.end()

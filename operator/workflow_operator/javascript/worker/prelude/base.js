@@ -38,7 +38,7 @@ const RealPromise = Promise;
 const IteratorPrototype = Iterator.prototype;
 const GeneratorFunction = tryGetPrototypeOf(function* () {}).constructor;
 const AsyncGeneratorFunction = tryGetPrototypeOf(async function* () {}).constructor;
-const AsyncIteratorPrototype = tryGetPrototypeOf(tryGetPrototypeOf(AsyncGeneratorFunction.prototype.prototype));
+const AsyncIteratorPrototype = tryGetPrototypeOf(AsyncGeneratorFunction.prototype.prototype);
 const { isError, captureStackTrace } = RealError;
 const errorToString = uncurry(RealError.prototype.toString);
 const getter = (object, name) => uncurry(getOwnPropertyDescriptor(object, name).get);

@@ -29,6 +29,7 @@ const missing = {
 };
 
 function missingGlobal(error, message) {
+  if (message === 'Not supported') return ': import() is not available in workflow scripts, bundle the module into the script';
   const end = indexOf(message, ' is not defined', 0);
   if (end < 0 || end + 15 !== message.length || textMember(error, 'name') !== 'ReferenceError') return '';
   const name = slice(message, 0, end);
