@@ -37,4 +37,3 @@ async def test_a_batch_has_so_many_bytes_or_is_one_larger_message(
     assert [len(each.memory) - 2 for each in events if each and each.memory] == SIZES
     for batch in batches:
         assert len(batch) == 1 or sum(each.event.size for each in batch if each.event) <= max_bytes
-    assert len(batches) >= min(len(SIZES), sum(SIZES) // max_bytes)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import assert_never
 
 from workflow_operator.engine.holding import Holding
@@ -54,6 +55,7 @@ from workflow_operator.replay import (
 logger = logging.getLogger(__name__)
 
 _MISSING_ATTEMPTS = 5
+_LONG_HISTORY = 2000
 _MISSING_RETRY_SECONDS = 1.0
 _CRASHED_RETRY_SECONDS = 1.0
 _MOST_DOUBLINGS = 6
@@ -145,7 +147,9 @@ async def _take(context: DriveContext, held: Holding, beat: _Beat) -> Fate | Non
                     return None
                 held.executor = tail.executor
                 slot = Slot(max(context.writer.clock.now(), delivery.queued_at), held.contended)
-                script = Script(events, tail, context.writer.clock, context.limits, context.log, slot)
+                make = partial(Script, events, tail, context.writer.clock, context.limits, context.log, slot)
+                # The replay of a long history takes longer to prepare than others should wait.
+                script = await asyncio.to_thread(make) if len(events) > _LONG_HISTORY else make()
                 return await _conclude(context, held, tail, await _supervised(context, beat, script, tail))
         case _:
             assert_never(action)
