@@ -26,7 +26,7 @@ from workflow_operator.history.errors import (
     Timeout,
     Unavailable,
 )
-from workflow_operator.javascript.host import HostCall, Job, LogLine, Returned
+from workflow_operator.javascript.host import HostCall, Job, Limits, LogLine, Returned
 
 T = EventType
 
@@ -175,6 +175,17 @@ async def test_log_lines_up_to_the_last_recorded_event_are_not_repeated() -> Non
     world.lines.clear()
     await world.drive_once("b", delivery=HandDelivery(attempt=2))
     assert world.lines == ["2", "3"]
+
+
+async def test_an_execution_prints_so_many_bytes_and_what_its_replay_does_not_print_counts_for_nothing() -> None:
+    told = "more than 10 bytes of log lines: further lines are dropped"
+    script = does(log("12345"), transition("a"), log("6789"), transition("b"), log("123"), log("more"), log("lost"))
+    world = World(script, sandbox=Limits(log_bytes=10))
+    await _stop_before(world, lambda event: event.function == "b")
+    assert world.lines == ["12345", told]
+    world.lines.clear()
+    await world.drive_once("b", delivery=HandDelivery(attempt=2))
+    assert world.lines == ["6789", "123", told]
 
 
 class Flood:

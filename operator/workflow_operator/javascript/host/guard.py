@@ -19,8 +19,10 @@ from workflow_operator.javascript.host.process import SandboxProcess
 
 T = TypeVar("T")
 
-# Of the loop's processor time. What a legal message costs, many times over, is free.
+# Of the loop's processor time. What an ordinary message costs is free, several times over: a replay has many, and the
+# largest of legal values take about 0.05 s.
 FREE_SECONDS = 0.01
+FREE_SECONDS_PER_BYTE = 0.5e-6
 BUDGET_SECONDS = 1.0
 BUDGET_SPAN_SECONDS = 10.0
 STILL_SECONDS = 5.0
@@ -34,11 +36,15 @@ class LoopBudget:
         self._left = BUDGET_SECONDS
         self._filled = now
 
-    def charge(self, seconds: float, now: float) -> bool:
-        """Take the time of one step, as far as it is not free; False when nothing is left."""
+    def charge(self, seconds: float, received_bytes: int, now: float) -> bool:
+        """Take the time of one step, as far as it is not free; False when nothing is left.
+
+        ``received_bytes`` is the size of the messages that were handled in it.
+        """
+        free = FREE_SECONDS + received_bytes * FREE_SECONDS_PER_BYTE
         self._left = min(
             BUDGET_SECONDS, self._left + (now - self._filled) * BUDGET_SECONDS / BUDGET_SPAN_SECONDS
-        ) - max(0.0, seconds - FREE_SECONDS)
+        ) - max(0.0, seconds - free)
         self._filled = now
         return self._left >= 0
 

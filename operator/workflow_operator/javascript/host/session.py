@@ -56,6 +56,7 @@ class Session:
         self._run: _Run | None = None
         self._budget = LoopBudget(clock())
         self._over_budget = False
+        self._received_bytes = 0
         self._broken = False
 
     @property
@@ -77,8 +78,9 @@ class Session:
         return await self._guard.watch(work(), self._process, self._spent)
 
     def _spent(self, seconds: float) -> None:
-        if not self._budget.charge(seconds, self._clock()):
+        if not self._budget.charge(seconds, self._received_bytes, self._clock()):
             self._over_budget = True
+        self._received_bytes = 0
 
     async def begin(self, job: Job) -> None:
         """Hand the script over; it starts at once. Raises EngineCrash where the process is not as it should be."""
@@ -213,6 +215,7 @@ class Session:
             raise _host_limit(run)
         if body is None:
             raise await self._death(run)
+        self._received_bytes += len(body)
         return body
 
     async def _death(self, run: _Run) -> ScriptError:
