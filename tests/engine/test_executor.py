@@ -128,6 +128,9 @@ async def test_stopping_gives_back_what_was_pulled_and_not_begun() -> None:
             asyncio.get_running_loop().call_soon(task.cancel)
             return [delivery]
 
+        async def stop_pulling(self) -> None:
+            pass
+
     world.queue = Once()  # type: ignore[assignment]
     executor = Executor(world.context())
     task = asyncio.create_task(executor.run())

@@ -183,6 +183,9 @@ class MemoryWorkQueue:
             entry.attempt += 1
         return [_MemoryDelivery(self, key, entry, entry.attempt) for key, entry in ready]
 
+    async def stop_pulling(self) -> None:
+        pass
+
     async def depth(self) -> QueueDepth:
         held = sum(entry.attempt > 0 for entry in self.entries.values())
         return QueueDepth(len(self.entries) - held, held, len(self.timers))

@@ -209,6 +209,16 @@ async def test_what_nobody_takes_is_given_back_for_others(connection: Connection
     assert [each.key for each in await other.pull(1, 10, anybody)] == [key]
 
 
+async def test_who_stops_pulling_keeps_nothing(connection: Connection, queue: JetStreamWorkQueue) -> None:
+    assert await queue.pull(16, 0.2, anybody) == []
+    await queue.enqueue(key := new_key())
+    await eventually(lambda: queue._lanes.offered)
+    await queue.stop_pulling()
+    # At once, not after a second.
+    other = JetStreamWorkQueue(connection)
+    assert [(each.key, each.attempt) for each in await other.pull(1, 0.8, anybody)] == [(key, 2)]
+
+
 def test_what_is_passed_comes_again_after_the_whole_backlog() -> None:
     assert passed_delay(10) < 2
     assert passed_delay(10_000) == 11

@@ -89,9 +89,14 @@ class Settings(BaseModel):
         "that one more finds a slot. 1: all of them.",
     )
     reconcile_workers: int = Field(8, ge=1, description="Objects that one replica reconciles at once.")
-    park_after_seconds: float = Field(5.0, ge=0, description="A sleep longer than this gives up its sandbox.")
+    park_after_seconds: float = Field(
+        5.0, ge=0, description="A sleep longer than this gives up its sandbox; any, while others wait."
+    )
     slice_seconds: float = Field(
-        30.0, ge=0, description="Seconds in a slot after which a run is parked at its next sleep."
+        30.0,
+        ge=0,
+        description="Seconds in a slot after which a run is parked at its next sleep; 5 at most while others wait for "
+        "the slot, and then also at its next step.",
     )
     crash_limit: int = Field(5, ge=1, description="Executors that a run may kill in a row before it is failed.")
 

@@ -51,6 +51,7 @@ class Executor:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+            await self._context.queue.stop_pulling()
             await asyncio.gather(*(held.give_back() for task, held in running.items() if task.cancelled()))
 
     def _now(self) -> float:

@@ -178,6 +178,9 @@ class WorkQueue(Protocol):
             Unavailable: the transport does not answer.
         """
 
+    async def stop_pulling(self) -> None:
+        """Give back at once what came and was not taken, and ask for nothing more until the next pull."""
+
     async def depth(self) -> QueueDepth:
         """How much is in the queue, for all replicas together. Not exact while it changes.
 

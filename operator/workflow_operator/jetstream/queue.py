@@ -147,6 +147,9 @@ class JetStreamWorkQueue:
         messages = await self._lanes.take(limit, timeout_seconds, admits)
         return [QueueDelivery(self._connection, message) for message in messages]
 
+    async def stop_pulling(self) -> None:
+        await self._lanes.stop()
+
     async def depth(self) -> QueueDepth:
         consumers = [f"{QUEUE}.{lane_consumer(lane)}" for lane in range(LANES)]
         timers, *lanes = await asyncio.gather(
