@@ -19,7 +19,7 @@ import yaml
 
 from dev.stack import blocking
 from tests.e2e.scripts import QUICK, STEPS, TICKING, sleeper
-from tests.e2e.shell import Shell, clean
+from tests.e2e.shell import COMMAND, Shell, clean
 from tests.e2e.world import assert_sound, connected, drivers, handovers, histories, transitions, until
 from tests.fakes.events import plain
 from workflow_operator.app import roles
@@ -345,6 +345,20 @@ def test_a_value_that_is_not_there_is_told(shell: Shell) -> None:
 
 
 HEAD = "apiVersion: workflow-operator.dev/v1alpha1\nkind: WorkflowRun\nmetadata: {name: typo}\n"
+
+
+def test_no_address_space_for_v8_is_told_in_a_sentence(shell: Shell) -> None:
+    shell.file("quick.js", QUICK)
+    limited = ["sh", "-c", 'ulimit -v 20000000; exec "$0" run quick.js', COMMAND]
+    done = subprocess.run(
+        limited, cwd=shell.folder, env=shell.env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    head, error = done.stderr.splitlines()
+    assert head.startswith("instance default/quick ")
+    assert error.startswith("Error: V8 did not start: it reserves about 1.5 TB of address space")
+    assert "this process may have 20480000000 bytes" in error
+
 
 REFUSED = [
     (["run", "none.yaml"], "none.yaml: cannot be read: [Errno 2] No such file or directory"),
