@@ -127,8 +127,9 @@ def well_formed(text: str) -> str:
 
 def nesting(data: bytes, most: int = MAX_NESTING) -> int:
     """How many levels of arrays and objects this JSON has; ``most`` + 1 for more than ``most``, and for no JSON."""
-    if (opened := data.count(b"[") + data.count(b"{")) <= 1:
-        return opened
+    if data.count(b"[") + data.count(b"{") <= 1:
+        # A bracket that is the only one and does not begin the value stands in a string.
+        return int(data.lstrip(b" \t\r\n")[:1] in (b"[", b"{"))
     brackets = _outside_strings(data).translate(_ONE_KIND, _NO_BRACKETS)
     # Each pass takes away what holds nothing, in C: a pass for each level.
     for level in range(most + 1):
