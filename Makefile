@@ -7,7 +7,7 @@ ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test e2e-node unit check format docs crds lock bench engine-age image clean
+.PHONY: help venv demo test e2e-node security unit check format docs crds lock bench engine-age image clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ test: $(READY) ## All tests: unit, integration, e2e (the first time compiles an 
 
 e2e-node: $(READY) ## The chart and the image on a real node of its own: root on Linux, or docker and kind
 	@$(BIN)/python -m pytest tests/node -v $(ARGS)
+
+security: $(READY) ## What hostile tenants write, against a real stack with another tenant in it
+	@$(BIN)/python -m pytest tests/security -v $(ARGS)
 
 unit: $(READY) ## The unit tests alone, in seconds
 	@$(BIN)/python -m pytest -m "not integration and not e2e" $(ARGS)
