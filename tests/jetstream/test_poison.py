@@ -132,7 +132,7 @@ async def test_the_watch_of_statuses(connection: Connection, bus: JetStreamDataB
     await poison(connection, STATUS, encode_status(status(OTHER)))
     sound = status(new_key())
     await bus.write_status(sound)
-    watcher = StatusWatcher(connection)
+    watcher = StatusWatcher(connection, bus)
     async with asyncio.timeout(30):
         async for each in watcher.statuses():
             assert each.key == sound.key
