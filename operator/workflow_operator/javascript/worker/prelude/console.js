@@ -125,50 +125,57 @@ const padEnd = uncurry(String.prototype.padEnd);
 
 const elapsed = (name) => `${name}: ${time - mapLookup(timers, name)} ms`;
 
-const consoleMethods = {
-  log(...values) { writeLine('info', indented(formatted(values))); },
-  info(...values) { writeLine('info', indented(formatted(values))); },
-  debug(...values) { writeLine('debug', indented(formatted(values))); },
-  warn(...values) { writeLine('warn', indented(formatted(values))); },
-  error(...values) { writeLine('error', indented(formatted(values))); },
-  dir(value) { writeLine('info', indented(inspect(value, 1))); },
-  dirxml(...values) { writeLine('info', indented(formatted(values))); },
-  trace(...values) {
-    const here = { __proto__: null };
-    captureStackTrace(here, consoleMethods.trace);
-    here.stack;
-    writeLine('info', indented(`Trace${values.length === 0 ? '' : `: ${formatted(values)}`}${placeOf(here).frames}`));
-  },
-  assert(holds, ...values) {
-    if (!holds) writeLine('error', indented(`Assertion failed${values.length === 0 ? '' : `: ${formatted(values)}`}`));
-  },
-  table(data) { writeLine('info', indented(tabular(data) ? table(data) : inspect(data, 0))); },
-  group(...values) {
-    if (values.length > 0) writeLine('info', indented(formatted(values)));
-    if (indent.length < 40) indent += '  ';
-  },
-  groupCollapsed(...values) { apply(consoleMethods.group, undefined, values); },
-  groupEnd() { indent = slice(indent, 2); },
-  count(name) {
-    const key = label(name);
-    const count = (mapLookup(counts, key) || 0) + 1;
-    pairSet(counts, key, count);
-    writeLine('info', indented(`${key}: ${count}`));
-  },
-  countReset(name) { pairDelete(counts, label(name)); },
-  time(name) { pairSet(timers, label(name), time); },
-  timeLog(name, ...values) {
-    const key = label(name);
-    if (mapLookup(timers, key) === undefined) return;
-    writeLine('info', indented(joined(values, 0, values.length === 0 ? elapsed(key) : `${elapsed(key)} `)));
-  },
-  timeEnd(name) {
-    const key = label(name);
-    if (mapLookup(timers, key) !== undefined) writeLine('info', indented(elapsed(key)));
-    pairDelete(timers, key);
-  },
-  timeStamp() {}, profile() {}, profileEnd() {}, clear() {},
-};
+// Made at the first use.
+function makeConsole() {
+  const consoleMethods = {
+    log(...values) { writeLine('info', indented(formatted(values))); },
+    info(...values) { writeLine('info', indented(formatted(values))); },
+    debug(...values) { writeLine('debug', indented(formatted(values))); },
+    warn(...values) { writeLine('warn', indented(formatted(values))); },
+    error(...values) { writeLine('error', indented(formatted(values))); },
+    dir(value) { writeLine('info', indented(inspect(value, 1))); },
+    dirxml(...values) { writeLine('info', indented(formatted(values))); },
+    trace(...values) {
+      const here = { __proto__: null };
+      captureStackTrace(here, consoleMethods.trace);
+      here.stack;
+      writeLine('info', indented(`Trace${values.length === 0 ? '' : `: ${formatted(values)}`}${placeOf(here).frames}`));
+    },
+    assert(holds, ...values) {
+      if (!holds) writeLine('error', indented(`Assertion failed${values.length === 0 ? '' : `: ${formatted(values)}`}`));
+    },
+    table(data) { writeLine('info', indented(tabular(data) ? table(data) : inspect(data, 0))); },
+    group(...values) {
+      if (values.length > 0) writeLine('info', indented(formatted(values)));
+      if (indent.length < 40) indent += '  ';
+    },
+    groupCollapsed(...values) { apply(consoleMethods.group, undefined, values); },
+    groupEnd() { indent = slice(indent, 2); },
+    count(name) {
+      const key = label(name);
+      const count = (mapLookup(counts, key) || 0) + 1;
+      pairSet(counts, key, count);
+      writeLine('info', indented(`${key}: ${count}`));
+    },
+    countReset(name) { pairDelete(counts, label(name)); },
+    time(name) { pairSet(timers, label(name), time); },
+    timeLog(name, ...values) {
+      const key = label(name);
+      if (mapLookup(timers, key) === undefined) return;
+      writeLine('info', indented(joined(values, 0, values.length === 0 ? elapsed(key) : `${elapsed(key)} `)));
+    },
+    timeEnd(name) {
+      const key = label(name);
+      if (mapLookup(timers, key) !== undefined) writeLine('info', indented(elapsed(key)));
+      pairDelete(timers, key);
+    },
+    timeStamp() {}, profile() {}, profileEnd() {}, clear() {},
+  };
+  const made = {};
+  const methods = ownKeys(consoleMethods);
+  for (let i = 0; i < methods.length; i++) hide(made, methods[i], harmless(methods[i], consoleMethods[methods[i]]));
+  return { console: made };
+}
 
 // Nothing that is logged may end a run: what a getter or a proxy of the script throws here is dropped. A fault is not.
 function harmless(name, method) {

@@ -62,11 +62,6 @@ hide(global, 'queueMicrotask', native(function queueMicrotask(callback) {
   (async () => { await undefined; apply(callback, undefined, []); })();
 }));
 
-const console = {};
-const methods = ownKeys(consoleMethods);
-for (let i = 0; i < methods.length; i++) hide(console, methods[i], harmless(methods[i], consoleMethods[methods[i]]));
-hide(global, 'console', console);
-
 // Made at the first use: most scripts need none of them.
 function lazy(names, make) {
   let made;
@@ -96,6 +91,7 @@ function lazy(names, make) {
   }
   return all;
 }
+lazy(['console'], makeConsole);
 lazy(BUFFERS, makeBuffers);
 
 // What the files in web need of all this.
