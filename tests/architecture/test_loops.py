@@ -16,7 +16,7 @@ OF_ONE_ITEM = {
     "app/local.py:_status_at": "waits for the end of one instance, for one person",
     "app/verify.py:_finished": "waits for the end of one run, for one person",
     "app/roles.py:get": "the start of a role: what is no Unavailable is a mistake in the installation, and ends it",
-    "app/operator.py:_watch_the_watch": "ends the process, when the watch is dead; what it asks never fails",
+    "app/operator.py:end_with_the_watch": "ends the process, when the watch is dead; what it asks never fails",
     "cluster/client.py:_uids": "the pages of one list",
     "engine/drive.py:*": "one instance; the executor survives what it raises",
     "engine/script.py:*": "one instance; the executor survives what it raises",

@@ -122,6 +122,14 @@ def test_an_object_that_goes_makes_room_only_if_it_had_not_begun() -> None:
     assert not room.admits(4), "its instance is still being cancelled"
 
 
+def test_an_object_that_shows_an_end_makes_room_though_its_status_was_missed() -> None:
+    room = Room(active=1)
+    room.quota.observe(seen(1, size=7))
+    assert not room.admits(2)
+    room.quota.ended(key(1))
+    assert (room.woken, room.admits(2)) == (["run-2"], True)
+
+
 def test_before_all_are_counted_the_objects_tell() -> None:
     room = Room()
     quota = NamespaceQuota(QuotaLimits(2, MIB), "here", lambda _: room.started_objects)

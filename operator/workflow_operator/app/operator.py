@@ -7,13 +7,13 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
 from workflow_operator.app import roles
-from workflow_operator.app.health import Cached, Readiness, health_endpoints
+from workflow_operator.app.health import Cached, Check, Readiness, health_endpoints
 from workflow_operator.app.logs import RunNames, log_script_line
 from workflow_operator.app.settings import Settings
 from workflow_operator.cluster import WorkflowRunClient, load_configuration, own_namespace
@@ -102,6 +102,25 @@ def ours(status: InstanceStatus, cluster_id: str, watched: Collection[str]) -> b
     return origin is not None and origin.cluster == cluster_id and (not watched or status.namespace in watched)
 
 
+async def end_with_the_watch(
+    pulse: Pulse, api_server: Check, now: Callable[[], float], sleep: Callable[[float], Awaitable[None]]
+) -> None:
+    """End when the watch is dead, and the process with it: Kubernetes starts it again.
+
+    Args:
+        api_server: whether the API server answers to others than the watch.
+        now: the clock of the pulse.
+
+    Raises:
+        RuntimeError: the watch has said nothing for too long.
+    """
+    while True:
+        pulse.server_answers(await api_server() is None, now())
+        if pulse.dead(now()):
+            raise RuntimeError(f"the watch of WorkflowRuns {pulse.problem(now())}, although the API server answers")
+        await sleep(_LOOK_AT_WATCH_SECONDS)
+
+
 class _Replica:
     """The parts of one operator: those on the cluster's side, and those that begin once NATS is there."""
 
@@ -131,7 +150,7 @@ class _Replica:
             "engine": self._engine(),
             "announcer": self._announcer.run(),
             "watch": watch_runs(objects, pulse=self._pulse, namespaces=namespaces),
-            "pulse": self._watch_the_watch(),
+            "pulse": end_with_the_watch(self._pulse, self._api_server, time.monotonic, self._clock.sleep),
             "events": self._reporter.run(),
         }
 
@@ -206,20 +225,6 @@ class _Replica:
             self._outage.begin(nats_problem(problem, refused=connection.refused), now)
         if self._outage.refusing(connection.storage_refusal, now):
             self._stored_again()
-
-    async def _watch_the_watch(self) -> None:
-        """End when the watch is dead, and the process with it: Kubernetes starts it again.
-
-        Raises:
-            RuntimeError: the watch has said nothing for too long.
-        """
-        while True:
-            answers = await self._api_server() is None
-            now = time.monotonic()
-            self._pulse.server_answers(answers, now)
-            if self._pulse.dead(now):
-                raise RuntimeError(f"the watch of WorkflowRuns {self._pulse.problem(now)}, and the API server answers")
-            await self._clock.sleep(_LOOK_AT_WATCH_SECONDS)
 
     def _reconciling(
         self, transport: roles.Transport, members: Membership, quota: NamespaceQuota

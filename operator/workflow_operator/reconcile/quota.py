@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from uuid import UUID
 
 from workflow_operator.history import InstanceStatus
 from workflow_operator.reconcile.desired import Problem
@@ -30,7 +29,7 @@ class QuotaLimits:
 
 @dataclass(slots=True)
 class _Namespace:
-    active: dict[UUID, int] = field(default_factory=dict)
+    active: dict[str, int] = field(default_factory=dict)
     """Bytes of history of each instance that has begun and is not over; 0 until its status is seen."""
     bytes: int = 0
     waiting: list[tuple[datetime, RunKey]] = field(default_factory=list)
@@ -61,9 +60,9 @@ class NamespaceQuota:
         if instance.origin is None or instance.origin.cluster != self._cluster_id:
             return
         if instance.terminal:
-            self._remove(instance.namespace, instance.instance_id)
+            self._remove(instance.namespace, str(instance.instance_id))
         else:
-            self._count(instance.namespace, instance.instance_id, instance.history_bytes or 0)
+            self._count(instance.namespace, str(instance.instance_id), instance.history_bytes or 0)
 
     def all_counted(self) -> None:
         """Every instance that is not over has been observed."""
@@ -79,7 +78,7 @@ class NamespaceQuota:
     def admit(self, key: RunKey, created: datetime) -> Problem | None:
         """Count the run as active, or why it has to wait."""
         space = self._namespaces[key.namespace]
-        instance = UUID(key.uid)
+        instance = key.uid
         if instance in space.active:
             return None
         place = (created, key)
@@ -100,10 +99,15 @@ class NamespaceQuota:
         if space is None:
             return
         space.waiting = [place for place in space.waiting if place[1] != key] if space.waiting else []
-        if space.active.get(UUID(key.uid)) == 0:
-            self._remove(key.namespace, UUID(key.uid))
+        if space.active.get(key.uid) == 0:
+            self._remove(key.namespace, key.uid)
         elif not space.active and not space.waiting:
             del self._namespaces[key.namespace]
+
+    def ended(self, key: RunKey) -> None:
+        """The object says that its run is over, whether or not its status was seen."""
+        self.forget(key)
+        self._remove(key.namespace, key.uid)
 
     def _active(self, namespace: str) -> int:
         active = len(self._namespaces[namespace].active)
@@ -128,12 +132,12 @@ class NamespaceQuota:
             )
         return Problem(EXCEEDED, f"{what}. The run starts when others have ended, the oldest first")
 
-    def _count(self, namespace: str, instance: UUID, history_bytes: int) -> None:
+    def _count(self, namespace: str, instance: str, history_bytes: int) -> None:
         space = self._namespaces[namespace]
         space.bytes += history_bytes - space.active.get(instance, 0)
         space.active[instance] = history_bytes
 
-    def _remove(self, namespace: str, instance: UUID) -> None:
+    def _remove(self, namespace: str, instance: str) -> None:
         space = self._namespaces.get(namespace)
         if space is None or instance not in space.active:
             return

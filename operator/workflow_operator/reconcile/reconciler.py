@@ -112,6 +112,8 @@ class Reconciler:
             self._queue.add(key)
         else:
             self._forget(key)
+            if self._objects.is_over(key):
+                self._quota.ended(key)
 
     async def run(self, workers: int) -> None:
         """Reconcile until cancelled."""

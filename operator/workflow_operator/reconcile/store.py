@@ -149,6 +149,10 @@ class ObjectStore:
         """How many runs of a namespace show an instance, and are not over."""
         return self._started[namespace]
 
+    def is_over(self, key: RunKey) -> bool:
+        """Whether the object is there, and says that its run is over."""
+        return key in self._over
+
     def phases(self) -> list[tuple[RunKey, Phase]]:
         """Every run that has an object, and how far it is."""
         return [*((key, run.status.phase) for key, run in self._active.items()), *self._over.items()]
