@@ -129,14 +129,14 @@ async def test_readers_of_statuses(connection: Connection, bus: JetStreamDataBus
 
 
 async def test_the_watch_of_statuses(connection: Connection, bus: JetStreamDataBus) -> None:
-    await poison(connection, STATUS, encode_status(status(OTHER)))
-    sound = status(new_key())
-    await bus.write_status(sound)
     watcher = StatusWatcher(connection, bus)
+    first = asyncio.create_task(anext(watcher.statuses()))
     async with asyncio.timeout(30):
-        async for each in watcher.statuses():
-            assert each.key == sound.key
-            break
+        await watcher.begun.wait()
+        await poison(connection, STATUS, encode_status(status(OTHER)))
+        sound = status(new_key())
+        await bus.write_status(sound)
+        assert (await first).key == sound.key
 
 
 @pytest.mark.parametrize("headers", HEADERS.values(), ids=HEADERS)
