@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,7 +17,16 @@ from workflow_operator.jetstream.connection import Connection
 from workflow_operator.jetstream.lanes import admissible, passed_delay, pause_between_passes
 from workflow_operator.jetstream.queue import JetStreamWorkQueue, timer_is_stale
 from workflow_operator.jetstream.server import EmbeddedServer
-from workflow_operator.jetstream.topology import LANES, QUEUE, lane_consumer, queue_subject, timer_subject
+from workflow_operator.jetstream.topology import (
+    FIRED,
+    LANES,
+    QUEUE,
+    TIMERS,
+    fired_subject,
+    lane_consumer,
+    queue_subject,
+    timer_subject,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -168,6 +178,9 @@ async def test_a_timer_that_fired_and_did_not_go_is_set_anew(connection: Connect
         ("@at 2026-01-01T11:58:59.000000Z", True),
         ("@at 2027-01-01T12:00:00Z", False),
         ("@at 2026-01-01T10:00:00", True),
+        ("@at 9999-12-31T23:59:59Z", False),
+        ("@at 9999-12-31T23:59:59-14:00", False),
+        ("@at 0001-01-01T00:00:00+14:00", True),
         ("@every 5s", True),
         ("", True),
     ],
@@ -228,3 +241,28 @@ def test_what_is_passed_comes_again_after_the_whole_backlog() -> None:
     assert not admissible({"team-a": 50}, lambda key: key.namespace != "team-a")
     assert admissible({"team-a": 50, "other": 1}, lambda key: key.namespace != "team-a")
     assert not admissible({"team-a": 50, "other": 1}, lambda other: other == key)
+    # Whoever may publish can queue what names no namespace.
+    assert not admissible({"Bad_Name": 1, "team-a": 50, "": 1}, lambda key: key.namespace != "team-a")
+    assert admissible({"Bad_Name": 1, "team-a": 50, "other": 1}, lambda key: key.namespace != "team-a")
+
+
+async def test_timers_are_read_by_the_mib(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, int]] = []
+    publish = connection.publish
+
+    async def spy(subject: str, data: bytes = b"", *, reply: str = "") -> None:
+        if subject.endswith(f".{TIMERS}.{FIRED}"):
+            asked.append(json.loads(data))
+        await publish(subject, data, reply=reply)
+
+    monkeypatch.setattr(connection, "publish", spy)
+    keys = {new_key() for _ in range(5)}
+    for key in keys:
+        await connection.request(fired_subject(key), bytes(900_000))
+    queue = JetStreamWorkQueue(connection)
+    timers = asyncio.create_task(queue.run())
+    assert {each.key for each in await pull_all(queue, 5)} == keys
+    timers.cancel()
+    await asyncio.gather(timers, return_exceptions=True)
+    assert all(each["batch"] == 1 or each["max_bytes"] <= 1024 * 1024 for each in asked)
+    assert any(each["batch"] > 1 for each in asked)

@@ -19,6 +19,11 @@ STATUS = "instances.status"
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
+def is_namespace(name: str) -> bool:
+    """Whether a namespace may have this name: a DNS label."""
+    return _DNS_LABEL.fullmatch(name) is not None
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class InstanceKey:
     """Names an instance.
@@ -31,7 +36,7 @@ class InstanceKey:
     instance_id: UUID
 
     def __post_init__(self) -> None:
-        if not _DNS_LABEL.fullmatch(self.namespace):
+        if not is_namespace(self.namespace):
             raise InvalidInput(
                 f"namespace {self.namespace!r}: expected a DNS label "
                 "(lower-case letters, digits and '-', at most 63), as Kubernetes names namespaces"

@@ -12,7 +12,7 @@ from uuid import UUID
 from nats.aio.msg import Msg
 
 from workflow_operator.history.errors import InvalidInput, Unavailable
-from workflow_operator.history.subjects import InstanceKey
+from workflow_operator.history.subjects import InstanceKey, is_namespace
 from workflow_operator.jetstream.connection import Connection, Inbox
 from workflow_operator.jetstream.pulling import NOTHING_MORE, nak, send
 from workflow_operator.jetstream.reads import description_of, status_of
@@ -40,8 +40,11 @@ _ANY = UUID(int=0)
 
 
 def admissible(waiting: Mapping[str, int], admits: Admits) -> bool:
-    """Whether it is worth to look past those that may not be taken: somebody else is in the lane. Pure."""
-    return any(count and admits(InstanceKey(namespace, _ANY)) for namespace, count in waiting.items())
+    """Whether it is worth to look past those that may not be taken: somebody else is in the lane. Pure.
+
+    What no namespace has as its name is removed once it is met, and waits for nothing.
+    """
+    return any(count and is_namespace(name) and admits(InstanceKey(name, _ANY)) for name, count in waiting.items())
 
 
 def passed_delay(backlog: int) -> float:

@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 _EPOCH = re.compile(r"[0-9]{1,9}")
 _TIMER_BATCH = 256
+# Ours are empty. Whoever may publish can store others, of the server's max_payload each.
+_TIMER_BATCH_BYTES = 1024 * 1024
 _TIMER_PULL_SECONDS = 5.0
 _UNAVAILABLE_PAUSE_SECONDS = 0.5
 _OLDER_SECONDS = 60.0
@@ -175,7 +177,14 @@ class JetStreamWorkQueue:
     async def _queue_all(self, stream: str, consumer: str) -> None:
         while True:
             try:
-                due = await pull(self._connection, stream, consumer, _TIMER_BATCH, _TIMER_PULL_SECONDS)
+                due = await pull(
+                    self._connection,
+                    stream,
+                    consumer,
+                    _TIMER_BATCH,
+                    _TIMER_PULL_SECONDS,
+                    max_bytes=_TIMER_BATCH_BYTES,
+                )
             except Unavailable as error:
                 if stream == older.EXECUTION and not await self._find_older():
                     return
@@ -279,7 +288,7 @@ def timer_is_stale(schedule: str, now: datetime) -> bool:
         at = datetime.fromisoformat(schedule.removeprefix("@at "))
     except ValueError:
         return True
-    return at.tzinfo is None or at + _STALE_AFTER < now
+    return at.tzinfo is None or at < now - _STALE_AFTER
 
 
 def queue_depth(timers: Mapping[str, Any], lanes: Sequence[Mapping[str, Any]]) -> QueueDepth:
