@@ -119,7 +119,7 @@ async def pages(request: web.Request) -> web.StreamResponse:
 async def test_all_runs_are_counted_page_by_page(api: FakeApi, client: WorkflowRunClient) -> None:
     api.respond = pages
     assert await client.run_uids() == {"anywhere-1", "anywhere-2"}
-    path = "/apis/workflow-operator.dev/v1alpha1/workflowruns?limit=500"
+    path = "/apis/workflow-operator.dev/v1alpha1/workflowruns?limit=100"
     assert [asked[1] for asked in api.asked] == [path, f"{path}&continue=a%26b"]
 
 

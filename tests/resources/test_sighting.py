@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from workflow_operator.resources.sighting import UNREADABLE_STATUS, page, sighting, watch_event
+from workflow_operator.resources.sighting import UNREADABLE_STATUS, identities, page, sighting, watch_event
 
 METADATA = {"name": "run", "namespace": "a", "uid": "u", "resourceVersion": "7", "generation": 1}
 STATUS = {"observedGeneration": 1, "phase": "Running", "conditions": [], "steps": 2, "historySequence": 9}
@@ -105,3 +105,23 @@ def test_one_object_of_a_page_does_not_hide_the_others() -> None:
     assert page(text(head | {"items": None})).page["items"] == []
     with pytest.raises(ValueError, match=r"."):
         page(b"[]")
+
+
+def test_of_those_who_are_there_only_the_uids_are_read() -> None:
+    labels = {f"{number}": "" for number in range(20_000)}
+    each = {"metadata": METADATA | {"labels": labels, "managedFields": [{"fieldsV1": {"f:input": labels}}]}}
+    raw = text({"metadata": {"continue": "x"}, "items": [each, each]})
+    tracemalloc.start()
+    try:
+        found = identities(raw)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (found, peak < 20_000) == ((["u", "u"], "x"), True), peak
+    assert identities(b'{"metadata": {}, "items": null}') == ([], "")
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"items": []}', b'{"metadata": {}, "items": [{}]}'])
+def test_what_is_no_list_of_anybody(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        identities(data)

@@ -21,7 +21,7 @@ from workflow_operator import metrics
 from workflow_operator.cluster.failures import Answer, Request, failure
 from workflow_operator.history.errors import InvalidInput, NotFound, Unavailable, WorkflowError
 from workflow_operator.resources.run import API_VERSION, PLURAL
-from workflow_operator.resources.sighting import sighting
+from workflow_operator.resources.sighting import identities, sighting
 
 JsonObject = dict[str, Any]
 
@@ -31,7 +31,8 @@ REQUEST_TIMEOUT: Final = 10.0
 _JSON: Final = "application/json"
 _JSON_PATCH: Final = "application/json-patch+json"
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-_PAGE: Final = 500
+# A page is in memory at once, as JSON, and the metadata of one object can have a megabyte.
+_PAGE: Final = 100
 
 
 class WorkflowRunClient:
@@ -96,12 +97,15 @@ class WorkflowRunClient:
         uids: set[str] = set()
         more = ""
         while True:
-            page = _object(request, await self._ask(request, f"{path}?limit={_PAGE}{more}", accept=_METADATA_ONLY))
-            # Of metadata alone, an empty list is null.
-            uids |= {item["metadata"]["uid"] for item in page["items"] or []}
-            if not (token := page["metadata"].get("continue")):
+            answer = await self._ask(request, f"{path}?limit={_PAGE}{more}", accept=_METADATA_ONLY)
+            try:
+                page = identities(answer.body)
+            except ValueError as error:
+                raise Unavailable(f"{request}: the answer is no list: {answer.body[:200]!r}: {error}") from error
+            uids |= set(page.uids)
+            if not page.more:
                 return uids
-            more = f"&continue={quote(token, safe='')}"
+            more = f"&continue={quote(page.more, safe='')}"
 
     async def patch_status(
         self, namespace: str, name: str, uid: str, resource_version: str, status: JsonObject, *, whole: bool = True

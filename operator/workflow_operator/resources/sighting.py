@@ -54,6 +54,23 @@ class _Event(msgspec.Struct):
     object: msgspec.Raw
 
 
+class _Identity(msgspec.Struct):
+    uid: str
+
+
+class _Identified(msgspec.Struct):
+    metadata: _Identity
+
+
+class _Position(msgspec.Struct):
+    more: str = msgspec.field(name="continue", default="")
+
+
+class _Identities(msgspec.Struct):
+    metadata: _Position
+    items: list[_Identified] | None = None
+
+
 class _List(msgspec.Struct):
     metadata: JsonObject
     items: list[msgspec.Raw] | None = None
@@ -65,9 +82,17 @@ _OBJECT = msgspec.json.Decoder(_Object)
 _STATUS = msgspec.json.Decoder(_Status)
 _EVENT = msgspec.json.Decoder(_Event)
 _LIST = msgspec.json.Decoder(_List)
+_IDENTITIES = msgspec.json.Decoder(_Identities)
 
 UNREADABLE_STATUS = "unreadable"
 """Stands for a status that is no status, so that whoever reads the object says so."""
+
+
+class Identities(NamedTuple):
+    """Of one page of a list; ``more`` asks for the next one, and is empty after the last."""
+
+    uids: list[str]
+    more: str
 
 
 class Page(NamedTuple):
@@ -124,6 +149,17 @@ def page(data: bytes) -> Page:
         except ValueError as error:
             faults.append(f"{bytes(raw)[:200]!r}: {error}")
     return Page(_present(found) | {"items": items}, faults)
+
+
+def identities(data: bytes) -> Identities:
+    """The uids in one page of a list. Labels and managed fields have a megabyte where somebody wants it so.
+
+    Raises:
+        ValueError: not a list.
+    """
+    found = _decoded(_IDENTITIES, data)
+    # Of metadata alone, an empty list is null.
+    return Identities([item.metadata.uid for item in found.items or ()], found.metadata.more)
 
 
 def _decoded(decoder: msgspec.json.Decoder[Any], data: bytes | msgspec.Raw) -> Any:
