@@ -10,7 +10,7 @@ from tests.fakes.events import KEY, at, history
 from tests.fakes.memory import MemoryWorkQueue
 from workflow_operator.engine import Sweeper
 from workflow_operator.engine.sweep import due
-from workflow_operator.history import EventType, InstanceStatus, fold
+from workflow_operator.history import EventType, InstanceStatus, Json, fold
 from workflow_operator.history.errors import Unavailable
 
 T = EventType
@@ -49,6 +49,14 @@ class World:
         self.clock = FakeClock(at(0))
         self.queue = MemoryWorkQueue(self.clock)
         self.sweeper = Sweeper(self.queue, self.clock, period_seconds=15.0)
+
+
+def test_neither_values_nor_labels_are_kept() -> None:
+    world = World()
+    large = {"script": "1" * 65_000, "metadata": {f"a{number}": "" for number in range(10_000)}}
+    world.sweeper.observe(status().replace(memory=Json.of("m" * 9000), **large))
+    [(_, kept)] = world.sweeper._pending.values()
+    assert len(kept.to_json()) < 1000
 
 
 async def test_a_pending_instance_is_left_alone_for_one_period() -> None:

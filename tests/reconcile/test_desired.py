@@ -9,7 +9,7 @@ import pytest
 from tests.fakes.cluster import MemoryCluster
 from tests.fakes.records import status as instance_status
 from workflow_operator.history import ErrorInfo, ExecutorRef, InstanceKey, InstanceStatus, Json, StatusValue
-from workflow_operator.reconcile.desired import MAX_VALUE_BYTES, Problem, bounded, desired_status
+from workflow_operator.reconcile.desired import MAX_VALUE_BYTES, Problem, bounded, desired_status, slim
 from workflow_operator.resources.run import RunStatus, WorkflowRun, to_wire
 
 UID = UUID("11111111-2222-4333-8444-555555555555")
@@ -123,6 +123,35 @@ def test_a_status_that_was_written_is_the_desired_one_later_too(found: InstanceS
     first = desired_status(run(), found, None, NOW)
     stored = RunStatus.model_validate(to_wire(first))
     assert desired_status(run(stored), found, None, NOW + timedelta(hours=1)) == stored
+
+
+@pytest.mark.parametrize(
+    ("found", "problem"),
+    [
+        (None, None),
+        (None, Problem("InvalidInput", "too large", failed=True)),
+        (instance(executor=EXECUTOR), None),
+        (instance(status=StatusValue.COMPLETE, ended_at=NOW), None),
+        (instance(status=StatusValue.FAILED, ended_at=NOW), None),
+    ],
+)
+@pytest.mark.parametrize("time", ["2001-02-03T04:05:06Z", "0001-01-01T00:00:00.250000Z", "9999-12-31T23:59:59.999999Z"])
+def test_what_the_api_server_holds_to_be_set_for_good_stays_as_somebody_set_it(
+    found: InstanceStatus | None, problem: Problem | None, time: str
+) -> None:
+    final = {"type": "Complete", "status": "True", "reason": "Mine", "message": "m", "lastTransitionTime": time}
+    forged = {"startTime": time, "completionTime": time, "historySequence": 2**63 - 1, "conditions": [final]}
+    status = RunStatus.model_validate({"observedGeneration": 1, "phase": "Pending"} | forged)
+    written = to_wire(desired_status(run(status), found, problem, NOW))
+    assert final in written.pop("conditions")
+    assert forged.items() <= (written | {"conditions": [final]}).items()
+
+
+def test_nothing_of_a_spec_is_kept_of_an_instance() -> None:
+    labels = {"a": "b"}
+    kept = slim(instance(script="1", input=[1], metadata=labels, memory="m" * MAX_VALUE_BYTES))
+    assert (kept.script, kept.input, kept.metadata) == (None, None, {})
+    assert len(kept.to_json()) < 1000
 
 
 def test_large_values_are_replaced_by_where_to_read_them() -> None:

@@ -38,8 +38,8 @@ class Sweeper:
         if status.terminal:
             self._pending.pop(status.key, None)
         else:
-            # Values are of no use here, and can be large.
-            slim = status.replace(script=None, input=None, memory=None, output=None)
+            # Values and labels are of no use here, and can be large.
+            slim = status.replace(script=None, input=None, memory=None, output=None, metadata={})
             self._pending[status.key] = (self._clock.now(), slim)
 
     async def run(self) -> None:

@@ -90,10 +90,20 @@ def desired_status(
     if instance is None and run.status.instance_id is not None:
         # What was shown stays: the API server holds it to be final, and nobody knows better.
         return run.status.model_copy(update={"conditions": settled})
-    status = RunStatus(observed_generation=run.metadata.generation, phase=Phase.PENDING, conditions=settled)
+    status = RunStatus(
+        observed_generation=run.metadata.generation,
+        phase=Phase.PENDING,
+        conditions=settled,
+        # What can be set once, or must not fall, stays whoever has set it: no write that differs lands.
+        start_time=run.status.start_time,
+        completion_time=run.status.completion_time,
+        history_sequence=run.status.history_sequence,
+    )
     if instance is not None:
         return status.model_copy(update=_mirrored(instance, run.status))
-    return status.model_copy(update=_never_begun(problem, now)) if problem is not None and problem.failed else status
+    if problem is not None and problem.failed:
+        return status.model_copy(update=_never_begun(problem, run.status, now))
+    return status
 
 
 def ended_by_hand(run: ObservedRun, now: datetime) -> RunStatus:
@@ -116,7 +126,7 @@ def _settled(run: ObservedRun, wanted: list[tuple[ConditionType, str, str]], now
             type=kind,
             status=ConditionStatus.TRUE,
             observed_generation=run.metadata.generation,
-            last_transition_time=now,
+            last_transition_time=now.replace(microsecond=0),
             reason=reason,
             message=message,
         )
@@ -144,6 +154,7 @@ def slim(instance: InstanceStatus) -> InstanceStatus:
     return instance.replace(
         script=None,
         input=None,
+        metadata={},
         memory=bounded(instance.memory, f"{where} --memory"),
         output=bounded(instance.output, where),
     )
@@ -184,8 +195,8 @@ def _mirrored(instance: InstanceStatus, shown: RunStatus) -> dict[str, object]:
     return {
         "phase": phase_of(instance),
         "instance_id": str(instance.instance_id),
-        "start_time": instance.created_at.replace(microsecond=0),
-        "completion_time": instance.ended_at and instance.ended_at.replace(microsecond=0),
+        "start_time": shown.start_time or instance.created_at.replace(microsecond=0),
+        "completion_time": shown.completion_time or (instance.ended_at and instance.ended_at.replace(microsecond=0)),
         "steps": instance.steps,
         "memory": _shown(instance.memory, f"{instance.key} --memory"),
         "output": _shown(instance.output, str(instance.key)),
@@ -205,10 +216,10 @@ def _error(error: ErrorInfo) -> RunError:
     )
 
 
-def _never_begun(problem: Problem, now: datetime) -> dict[str, object]:
+def _never_begun(problem: Problem, shown: RunStatus, now: datetime) -> dict[str, object]:
     return {
         "phase": Phase.FAILED,
-        "completion_time": now.replace(microsecond=0),
+        "completion_time": shown.completion_time or now.replace(microsecond=0),
         "error": RunError(name=problem.reason, message=problem.message),
     }
 

@@ -90,7 +90,7 @@ class ConditionStatus(StrEnum):
 
 
 def _rfc3339(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -103,7 +103,11 @@ def _in_utc(moment: datetime) -> datetime:
 Timestamp = Annotated[
     AwareDatetime, AfterValidator(_in_utc), PlainSerializer(_rfc3339, return_type=str, when_used="json")
 ]
-"""A moment with a zone; on the wire in UTC and whole seconds, as Kubernetes writes times."""
+"""A moment with a zone; on the wire in UTC.
+
+Kubernetes writes whole seconds, and so do we; but what somebody has set with a fraction, and may not be changed, is
+written as it was.
+"""
 
 
 def _clipped(limit: int) -> BeforeValidator:
