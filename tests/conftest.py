@@ -21,7 +21,7 @@ sys.modules["rfc3987_syntax"] = SimpleNamespace(is_valid_syntax=_check_iris)  # 
 
 # How long an example takes says how busy the machine is, and nothing about the code.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("project")
+settings.register_profile("unit", settings.get_profile("project"), max_examples=20)
 
 pytest_plugins = ["tests.fixtures.control_plane", "tests.fixtures.nats", "tests.fixtures.workflowruns"]
 
@@ -34,6 +34,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Leave out the tests on a real node, which change this machine, unless they are asked for by their path."""
     named = [(config.invocation_params.dir / argument.partition("::")[0]).resolve() for argument in config.args]
     return True if collection_path == NODE and not any(NODE in (path, *path.parents) for path in named) else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where the unit tests run alone, each property is tried with fewer examples: they are run again and again."""
+    settings.load_profile("unit" if "not integration" in config.option.markexpr else "project")
 
 
 @pytest.hookimpl(tryfirst=True)

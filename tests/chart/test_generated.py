@@ -12,9 +12,12 @@ from workflow_operator.app.settings import Settings
 from workflow_operator.resources.run import RunSpec
 
 
-@pytest.mark.parametrize("path", generated(), ids=lambda path: path.name)
+GENERATED = generated()
+
+
+@pytest.mark.parametrize("path", GENERATED, ids=lambda path: path.name)
 def test_a_generated_file_is_up_to_date(path: Path) -> None:
-    assert path.read_text(encoding="utf-8") == generated()[path], "run `make docs`"
+    assert path.read_text(encoding="utf-8") == GENERATED[path], "run `make docs`"
 
 
 @pytest.mark.parametrize("name", sorted(SET_BY_TEMPLATES))

@@ -68,7 +68,9 @@ def test_who_was_refused_waits_and_so_does_everybody_while_nothing_is_free() -> 
     assert not shares.contended("other", 13.5)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(
+    "seed", [*range(6), *(pytest.param(seed, marks=pytest.mark.integration) for seed in range(6, 20))]
+)
 def test_a_hello_finds_a_slot_at_once_beside_any_hostile_mix(seed: int) -> None:
     """Each hog has a backlog that never ends, and its runs hold their slots for up to 60 s. In the worst order each of
     them takes half of what the one before left, so that log2(slots) of them leave one slot free."""
