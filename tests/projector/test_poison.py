@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.clock import settle
-from tests.fakes.events import KEY, at, history
+from tests.fakes.events import KEY, at, event, history
 from tests.fakes.feed import Everything, HeldEvent, MemoryFeed
 from tests.fakes.memory import MemoryDataBus
 from tests.fakes.records import new_key
@@ -62,9 +62,11 @@ class Poisoned(MemoryDataBus):
         super().__init__()
         self._operation = operation
         self._error = error
+        self.refused = 0
 
     def _check(self, operation: str, key: InstanceKey) -> None:
         if (operation, key) == (self._operation, OTHER):
+            self.refused += 1
             raise self._error
 
     async def read_history(self, key: InstanceKey, **named: Any) -> AsyncIterator[InstanceEvent]:
@@ -96,6 +98,15 @@ async def test_no_instance_keeps_another_from_being_projected(operation: str, er
     assert {one.fate for one in feed.given if one.event in sound} == {"ack"}
     assert all(one.fate for one in feed.given)
     assert len(feed.given) == 5
+
+
+async def test_a_status_too_large_in_every_form_is_written_twice_and_then_left() -> None:
+    bus = Poisoned("write", PayloadTooLarge("too large"))
+    started = await bus.push_instance_event(event(T.STARTED, key=OTHER, script="1"), 0)
+    feed = MemoryFeed({0: [[Given(started)]]})
+    await project(bus, feed)
+    assert bus.refused == 2
+    assert {one.fate for one in feed.given} == {"ack"}
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)

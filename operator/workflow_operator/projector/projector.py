@@ -254,15 +254,22 @@ class Projector:
         return (await self._bus.query_statuses([key])).get(key)
 
     async def _write(self, key: InstanceKey, news: Fold) -> bool:
-        """Whether it was written; if not, another replica was faster."""
+        """Whether it was written; if not, another replica was faster.
+
+        Raises:
+            PayloadTooLarge: what NATS takes in one message is less than the smallest form of the status.
+        """
         status = news.status
         # Whatever becomes of the write, what was held is over; and what a failed write leaves there is not known.
         self._cache.drop(key)
         try:
             sequence = await self._bus.write_status(status)
         except PayloadTooLarge as error:
+            slim = without_values(status)
+            if slim == status:
+                raise
             logger.warning("instance %s: %s; its status goes without script, input, memory and metadata", key, error)
-            return await self._write(key, replace(news, status=without_values(status)))
+            return await self._write(key, replace(news, status=slim))
         except Conflict:
             return False
         metrics.PROJECTED_EVENTS.inc(news.events)
