@@ -11,7 +11,6 @@ from dev.chart_values import NOT_OFFERED, SET_BY_TEMPLATES, Values, tunable
 from workflow_operator.app.settings import Settings
 from workflow_operator.resources.run import RunSpec
 
-
 GENERATED = generated()
 
 

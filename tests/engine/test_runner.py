@@ -196,12 +196,12 @@ async def test_an_instance_that_was_started_and_not_queued_can_be_queued_by_anyb
     world = World(returns)
     await world.start()
     world.queue.entries.clear()
-    assert await world.runner.enqueue(KEY)
-    assert not await world.runner.enqueue(KEY)
+    assert await world.runner.requeue(KEY)
+    assert not await world.runner.requeue(KEY)
     await world.drive_once()
     assert (await world.types())[-1] is EventType.SUCCEEDED
     # Of one that has ended nothing comes.
-    assert await world.runner.enqueue(KEY)
+    assert await world.runner.requeue(KEY)
     await world.drive_once()
     assert await world.types() == [EventType.STARTED, EventType.SUCCEEDED]
     assert not world.queue.entries

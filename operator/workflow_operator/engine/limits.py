@@ -22,7 +22,7 @@ class EngineLimits:
         slice_seconds: after this long in its slot, a run is parked at its next sleep however short: runs that sleep
             little and often must not keep the others waiting. While others wait, it is 5 s at most, a run is parked at
             a step too, and at any sleep at once.
-        crash_limit: claims in a row without a new event after which a run is failed.
+        crash_limit: crashes of executors or sandboxes in a row, without a new event, after which a run is failed.
         history_events: events of one run after which it is failed. The same as Temporal's, which found it to be where
             replays become too slow.
         history_bytes: bytes of all events of one run after which it is failed; the same as Temporal's.

@@ -83,17 +83,6 @@ class WorkflowRunner:
             await self._queue.enqueue(key)
         return key.instance_id
 
-    async def enqueue(self, key: InstanceKey) -> bool:
-        """Queue an instance that exists and that no executor is known to have taken; False if it is queued or held.
-
-        Idempotent: of one that has ended, or that somebody drives, nothing comes of it.
-
-        Raises:
-            Unavailable: NATS does not answer; call again.
-        """
-        async with self._answered_in_time(key):
-            return await self._queue.enqueue(key)
-
     async def cancel(self, key: InstanceKey, reason: str) -> bool:
         """Ask for the end of an instance; False if it has ended already, or does not exist. Idempotent.
 
@@ -118,6 +107,8 @@ class WorkflowRunner:
 
     async def requeue(self, key: InstanceKey) -> bool:
         """Queue an instance that may have been lost on its way there; False if it is queued or held already.
+
+        Idempotent: of one that has ended, or that somebody drives, nothing comes of it.
 
         Raises:
             Unavailable: NATS does not answer; call again.

@@ -24,10 +24,10 @@ logger = logging.getLogger(__name__)
 _RECURSION_LIMIT = 25_000
 _STACK_BYTES = 128 * 1024 * 1024
 
-# Together about ten minutes: what outlasts them ends the process, and Kubernetes starts it again.
 # A page of a list is in memory at once, and objects may have 1.5 MiB each.
 _PAGE_OBJECTS = 25
 
+# Together about ten minutes: what outlasts them ends the process, and Kubernetes starts it again.
 _API_ERROR_BACKOFFS_SECONDS = (0.5, 1, 2, 3, 5, 8, 13, *(20 for _ in range(28)))
 
 

@@ -14,8 +14,8 @@ from nats.aio.msg import Msg
 from workflow_operator.history.errors import InvalidInput, Unavailable
 from workflow_operator.history.subjects import InstanceKey, is_namespace
 from workflow_operator.jetstream.connection import Connection, Inbox
-from workflow_operator.jetstream.pulling import NOTHING_MORE, nak, send
-from workflow_operator.jetstream.reads import description_of, status_of
+from workflow_operator.jetstream.pulling import nak, send
+from workflow_operator.jetstream.reads import NOTHING_MORE, description_of, status_of
 from workflow_operator.jetstream.topology import LANES, QUEUE, lane_consumer, lane_subjects
 
 logger = logging.getLogger(__name__)

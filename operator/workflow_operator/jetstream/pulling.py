@@ -10,12 +10,11 @@ from nats.aio.msg import Msg
 
 from workflow_operator.history.errors import Unavailable
 from workflow_operator.jetstream.connection import Connection, Inbox
-from workflow_operator.jetstream.reads import description_of, status_of
+from workflow_operator.jetstream.reads import NOTHING_MORE, description_of, status_of
 
 _NANOSECONDS = 1_000_000_000
 _GRACE_SECONDS = 2.0
 _HEARTBEAT = 100
-NOTHING_MORE = frozenset({404, 408})
 _CONFLICT = 409
 _TOO_LARGE = "Message Size Exceeds MaxBytes"
 _NOW = {"no_wait": True}

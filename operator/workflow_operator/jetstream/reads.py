@@ -17,6 +17,8 @@ from workflow_operator.jetstream.connection import Connection
 # A batch larger than this is answered in several parts, of at least one message, so that a reader never has more in
 # flight. Asked for again it costs a round trip: 1 ms for each MiB.
 BATCH_BYTES = 1024 * 1024
+# Statuses of a pull: no messages, and the time is over.
+NOTHING_MORE = frozenset({404, 408})
 _ANSWER_SECONDS = 5.0
 _NO_MESSAGE = 10037
 _SEQUENCE = "Nats-Sequence"
@@ -154,7 +156,7 @@ async def last_of_every(
             for _ in range(pulled):
                 message = await inbox.next(_ANSWER_SECONDS)
                 status = status_of(message)
-                if status in (404, 408):
+                if status in NOTHING_MORE:
                     # Superseded or removed since they were counted.
                     left = 0
                     break

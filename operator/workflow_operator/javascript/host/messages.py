@@ -83,8 +83,7 @@ class Spent:
 
 @dataclass(frozen=True)
 class Exit:
-    """How a sandbox process ended: exit code or minus the signal (None: unknown), and what it has used in its life."""
+    """How a sandbox process ended: exit code or minus the signal (None: unknown), and the most memory that it had."""
 
     code: int | None
     peak_bytes: int = 0
-    cpu_seconds: float = 0.0

@@ -232,7 +232,7 @@ class Zygote:
         if "started" in message and self._started is not None and not self._started.done():
             self._started.set_result(None)
         elif "exited" in message and (process := self._processes.pop(message["exited"], None)) is not None:
-            process.ended(Exit(message["code"], message["peak_bytes"], message["cpu_seconds"]))
+            process.ended(Exit(message["code"], message["peak_bytes"]))
 
     def _lost(self) -> None:
         if self._control is not None:

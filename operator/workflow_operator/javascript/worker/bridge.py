@@ -49,7 +49,7 @@ class Kind(IntEnum):
 
 
 class Operation(IntEnum):
-    """What the prelude asks for; the numbers are also in prelude.js."""
+    """What the prelude asks for; the numbers are also in prelude/exchange.js."""
 
     PART = 1
     TELL = 2

@@ -4,7 +4,7 @@ It is asked over a SOCK_SEQPACKET socket, one JSON object in each packet:
 
     {"fork": id} with two descriptors: the sandbox's socket, and where its standard error goes
     {"kill": id}
-    -> {"started": pid}, {"exited": id, "code": exit code or -signal, "peak_bytes": n, "cpu_seconds": n}
+    -> {"started": pid}, {"exited": id, "code": exit code or -signal, "peak_bytes": n}
 
 It ends, and all sandbox processes with it, when the executor's end is closed.
 """
@@ -84,7 +84,7 @@ class Zygote:
                 self._become_child(parent, channel, errors)
         except OSError as error:
             os.write(errors, f"fork: {error}".encode())
-            self._report({"exited": identity, "code": _FORK_FAILED, "peak_bytes": 0, "cpu_seconds": 0})
+            self._report({"exited": identity, "code": _FORK_FAILED, "peak_bytes": 0})
             return
         finally:
             os.close(channel)
@@ -118,8 +118,7 @@ class Zygote:
                 return
             identity = self._children.pop(pid)
             code = os.waitstatus_to_exitcode(status)
-            used = {"peak_bytes": usage.ru_maxrss * 1024, "cpu_seconds": usage.ru_utime + usage.ru_stime}
-            self._report({"exited": identity, "code": code, **used})
+            self._report({"exited": identity, "code": code, "peak_bytes": usage.ru_maxrss * 1024})
 
     def _report(self, message: dict[str, Any]) -> None:
         try:
