@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import accumulate
 from typing import Any, ClassVar
 
 import msgspec
@@ -131,17 +132,21 @@ def nesting(data: bytes, most: int = MAX_NESTING) -> int:
         # A bracket that is the only one and does not begin the value stands in a string.
         return int(data.lstrip(b" \t\r\n")[:1] in (b"[", b"{"))
     brackets = _outside_strings(data).translate(_ONE_KIND, _NO_BRACKETS)
-    # Each pass takes away what holds nothing, in C: a pass for each level.
-    for level in range(most + 1):
+    # Each pass takes away what holds nothing: a level, and in most values nearly all of the brackets.
+    for level in range(_FLAT):
         outer = brackets.replace(b"[]", b"")
         if len(outer) == len(brackets):
             # What is left was never closed.
             return most + 1 if outer else level
         brackets = outer
-    return most + 1
+    if brackets.count(b"[") * 2 != len(brackets):
+        return most + 1
+    return min(max(accumulate(memoryview(brackets.translate(_STEPS)).cast("b"), initial=_FLAT)), most + 1)
 
 
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_STEPS = bytes.maketrans(b"[]", b"\x01\xff")  # one down, one up
+_FLAT = 4
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 
 

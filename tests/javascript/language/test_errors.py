@@ -71,6 +71,28 @@ async def test_a_stack_shows_nothing_that_a_release_could_change(session: Sessio
     ]
 
 
+async def test_no_function_that_a_script_can_reach_shows_the_text_of_the_prelude(session: Session) -> None:
+    script = """function main() {
+      const seen = new Set(), shown = []
+      const todo = [['global', globalThis], ['now()', now()], ['params', new URLSearchParams('a=b')], ['pairs', new URLSearchParams('a=b').entries()],
+        ['url', new URL('http://a/b')], ['encoder', new TextEncoder()], ['decoder', new TextDecoder()], ['error', new Error('x')],
+        ['format', new Intl.DateTimeFormat().format], ['copy', structuredClone(new Map([[1, [new Error('y')]]]))], ['array', new Uint8Array(100)]]
+      while (todo.length > 0) {
+        const [name, value] = todo.pop()
+        if (value === null || (typeof value !== 'object' && typeof value !== 'function') || value === main || seen.has(value)) continue
+        seen.add(value)
+        if (typeof value === 'function' && !Function.prototype.toString.call(value).includes('[native code]')) shown.push(name)
+        for (const key of Reflect.ownKeys(value)) {
+          const {value: held, get, set} = Object.getOwnPropertyDescriptor(value, key)
+          for (const next of [held, get, set]) todo.push([`${name}.${String(key)}`, next])
+        }
+        todo.push([`${name}.__proto__`, Object.getPrototypeOf(value)])
+      }
+      return [seen.size > 700, shown]
+    }"""
+    assert (await run(session, script)).returned() == [True, []]
+
+
 LONG = "/* " + "x" * 60_000 + " */ "
 
 

@@ -63,6 +63,15 @@ BUFFERS = [
     "new (class Mine extends Uint8Array {})(BIG)",
     "new (new Uint8Array(1).constructor)(BIG)",
     "Reflect.construct(Uint8Array, [BIG], Array)",
+    # What makes the result without a constructor that is looked up, or reads its arguments more often than once.
+    "(() => { const one = new Uint8Array(HALF); one.constructor = undefined; return [one.slice(), one.slice()] })()",
+    "(() => { const one = new Uint8Array(HALF / 8); one.constructor = {[Symbol.species]: null}; for (;;) one.map((x) => x) })()",
+    "(() => { const one = new ArrayBuffer(HALF); one.constructor = undefined; return [one.slice(0), one.slice(0)] })()",
+    "(() => { const one = new Uint8Array(HALF); one.buffer.constructor = undefined; return [one.buffer.slice(0), one.buffer.slice(0)] })()",
+    "(() => { let n = 0; new ArrayBuffer(8).transfer({valueOf: () => (n++ === 0 ? 0 : BIG)}) })()",
+    "(() => { for (;;) { let n = 0; new ArrayBuffer(8, {maxByteLength: {valueOf: () => (n++ === 0 ? 1e6 : 8)}}) } })()",
+    "(() => { Array.prototype[Symbol.iterator] = function () { globalThis.leaked = this; return {next: () => ({done: true})} };"
+    " const one = new Uint8Array(HALF); if (globalThis.leaked) throw new Error('leaked'); return [one.slice(), one.slice()] })()",
 ]
 
 

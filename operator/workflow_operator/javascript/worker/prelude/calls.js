@@ -85,10 +85,10 @@ const id = () => job.instance_id;
 function now() {
   const at = time;
   return {
-    unix: () => floor(at / 1000),
-    format(layout) {
+    unix: native(() => floor(at / 1000), 'unix'),
+    format: native(function format(layout) {
       if (typeof layout === 'string') return formatTime(at, layout);
       throw new RealTypeError(`now().format: expected a layout as string, got ${describe(layout)}`);
-    },
+    }),
   };
 }

@@ -10,25 +10,55 @@ function ends(error) {
   return doom;
 }
 
-function reserve(bytes) {
-  if (!(bytes > IN_HEAP_BYTES) || job === undefined) return;
-  asked += bytes;
-  const cap = job.limits.memory_bytes;
-  if (asked > cap)
-    throw ends(fault('MemoryLimit', `the script asked for array buffers of more than ${cap} bytes in all (what it no longer uses counts too)`));
+const tooMuch = () =>
+  ends(fault('MemoryLimit', `the script asked for array buffers of more than ${job.limits.memory_bytes} bytes in all (what it no longer uses counts too)`));
+
+// Before the engine is asked for as much. What it then makes is what counts: arguments may change each time they are read.
+function foresee(bytes) {
+  if (bytes > IN_HEAP_BYTES && job !== undefined && asked + bytes > job.limits.memory_bytes) throw tooMuch();
 }
+
+const countedBuffers = new WeakMap();
+
+// Counts the buffer of what was made, however it came to be made, once.
+function account(made) {
+  const isView = typedTag(made) !== undefined;
+  if (isView && viewBytes(made) <= IN_HEAP_BYTES) return made; // It may have no buffer yet.
+  const buffer = isView ? bufferOf(made) : made;
+  if (job === undefined || mapHas(countedBuffers, buffer)) return made;
+  mapSet(countedBuffers, buffer, true);
+  const bytes = mostBytes(buffer);
+  if (bytes > IN_HEAP_BYTES) asked += bytes;
+  if (asked > job.limits.memory_bytes) throw tooMuch();
+  return made;
+}
+
+// How much memory is left depends on what ran before: a script does not see where it ends.
+function making(make, real, first, second) {
+  try {
+    return make(real, first, second);
+  } catch (error) {
+    if (doom === undefined && instanceOf(RealRangeError, error) && isNoMemory(textMember(error, 'message')) && isOfEngine(error)) throw tooMuch();
+    throw error;
+  }
+}
+const isNoMemory = (message) => message === 'Array buffer allocation failed' || message === 'ArrayBuffer.prototype.resize: Out of memory';
 
 function whole(value) {
   const given = +value;
   return given !== given ? 0 : given;
 }
 
-// A built-in function that gives something with a buffer, counted by what `bytes` says of its arguments.
+// A built-in function that gives something with a buffer; `bytes` foresees how much by its arguments.
 function counted(owner, name, bytes) {
   const descriptor = getOwnPropertyDescriptor(owner, name);
   if (descriptor === undefined) return;
   const real = descriptor.value;
-  const wrapped = { [name](...values) { reserve(bytes(this, values)); return apply(real, this, values); } }[name];
+  const wrapped = { [name](...values) {
+    foresee(bytes(this, values));
+    const made = making(apply, real, this, values);
+    return isObject(made) ? account(made) : made;
+  } }[name];
   defineProperty(wrapped, 'length', { __proto__: null, value: real.length });
   hide(owner, name, native(wrapped));
 }
@@ -59,6 +89,10 @@ const isBuffer = (value) => {
 };
 
 const RealArrayBuffer = ArrayBuffer;
+const viewBytes = getter(TypedArray.prototype, 'byteLength');
+const bufferOf = getter(TypedArray.prototype, 'buffer');
+const maxBytes = getter(ArrayBuffer.prototype, 'maxByteLength');
+const mostBytes = (buffer) => (isBuffer(buffer) ? maxBytes(buffer) : 0);
 const BUFFERS = ['ArrayBuffer', 'Int8Array', 'Uint8Array', 'Uint8ClampedArray', 'Int16Array', 'Uint16Array', 'Int32Array', 'Uint32Array',
   'Float16Array', 'Float32Array', 'Float64Array', 'BigInt64Array', 'BigUint64Array'];
 const RealArrays = [Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, Float16Array, Float32Array,
@@ -82,8 +116,7 @@ function elementsOf(source, size) {
     }
   }
   const length = floor(whole(source.length));
-  reserve(length * size);
-  asked -= length * size > IN_HEAP_BYTES ? length * size : 0;
+  foresee(length * size);
   for (let i = 0; i < length; i++)
     defineProperty(list, i, { __proto__: null, value: source[i], writable: true, enumerable: true, configurable: true });
   return list;
@@ -95,22 +128,23 @@ function countedArray(Real) {
     if (new.target === undefined) throw new RealTypeError(`Constructor ${Real.name} requires 'new'`);
     if (!isObject(source)) {
       const count = whole(source);
-      reserve(count * size);
-      return construct(Real, [count], new.target);
+      foresee(count * size);
+      return account(making(construct, Real, [count], new.target));
     }
     if (isBuffer(source)) return construct(Real, [source, offset, length], new.target);
     if (typedTag(source) !== undefined) {
-      reserve(typedLength(source) * size);
+      foresee(typedLength(source) * size);
       // From one of numbers to one of BigInts, or the other way: the engine says what is wrong.
-      return construct(Real, [source], new.target);
+      return account(making(construct, Real, [source], new.target));
     }
     const elements = elementsOf(source, size);
-    reserve(elements.length * size);
-    const array = construct(Real, [elements.length], new.target);
+    foresee(elements.length * size);
+    const array = account(making(construct, Real, [elements.length], new.target));
     fillArray(array, elements);
     return array;
   });
 }
+const unforeseen = () => 0;
 const transferred = (buffer, values) => (isBuffer(buffer) && values.length > 0 ? whole(values[0]) : 0);
 // These make their result without a constructor that the script could have replaced.
 const sameSize = (array) => (typedTag(array) === undefined ? 0 : typedLength(array) * (elementBytes[typedTag(array)] || 8));
@@ -122,13 +156,19 @@ function makeBuffers() {
   made.ArrayBuffer = replaceConstructor(RealArrayBuffer, function ArrayBuffer(length, options) {
     if (new.target === undefined) throw new RealTypeError("Constructor ArrayBuffer requires 'new'");
     const bytes = whole(length);
-    const most = isObject(options) ? options.maxByteLength : undefined;
-    reserve(most === undefined ? bytes : whole(most));
-    return construct(RealArrayBuffer, most === undefined ? [bytes] : [bytes, { __proto__: null, maxByteLength: +most }], new.target);
+    const given = isObject(options) ? options.maxByteLength : undefined;
+    const most = given === undefined ? undefined : +given;
+    foresee(most === undefined ? bytes : whole(most));
+    return account(making(construct, RealArrayBuffer, most === undefined ? [bytes] : [bytes, { __proto__: null, maxByteLength: most }], new.target));
   });
+  counted(RealArrayBuffer.prototype, 'slice', unforeseen);
+  counted(RealArrayBuffer.prototype, 'resize', unforeseen);
   counted(RealArrayBuffer.prototype, 'transfer', transferred);
   counted(RealArrayBuffer.prototype, 'transferToFixedLength', transferred);
   for (let i = 0; i < RealArrays.length; i++) made[BUFFERS[i + 1]] = countedArray(RealArrays[i]);
+  counted(TypedArray.prototype, 'slice', unforeseen);
+  counted(TypedArray.prototype, 'map', unforeseen);
+  counted(TypedArray.prototype, 'filter', unforeseen);
   counted(TypedArray.prototype, 'toReversed', sameSize);
   counted(TypedArray.prototype, 'toSorted', sameSize);
   counted(TypedArray.prototype, 'with', sameSize);
