@@ -161,6 +161,39 @@ def test_nothing_is_kept_of_a_namespace_that_is_empty() -> None:
     assert not room.quota._namespaces
 
 
+def test_who_leaves_while_others_wait_makes_way_for_them() -> None:
+    room = Room(active=1)
+    room.admits(1)
+    for number in (2, 3):
+        assert not room.admits(number)
+    room.quota.observe(seen(1, over=True))
+    assert (room.woken, room.admits(3)) == (["run-2"], False)
+    room.quota.forget(key(2))
+    assert (room.woken, room.admits(3)) == (["run-2", "run-3"], True)
+
+
+def test_thousands_that_wait_are_not_searched_for_each_that_goes() -> None:
+    compared = 0
+
+    class Name(str):
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str(self) == str(other)
+
+        __hash__ = str.__hash__
+
+    room = Room(active=1)
+    room.admits(1)
+    waiting = [RunKey("a", Name(f"run-{number}"), str(UUID(int=number))) for number in range(2, 2002)]
+    for number, each in enumerate(waiting):
+        assert room.quota.admit(each, NOW + timedelta(seconds=number)) is not None
+    compared = 0
+    for each in waiting:
+        room.quota.forget(each)
+    assert compared < 20 * len(waiting)
+
+
 @pytest.fixture
 async def world() -> World:
     return World()
@@ -179,3 +212,28 @@ async def test_a_run_over_the_quota_waits_says_so_and_begins_when_there_is_room(
     world.quota.observe(others[0].replace(status=StatusValue.COMPLETE, ended_at=NOW))
     await world.reconcile()
     assert len(world.runner.executed) == 1
+
+
+FORGED = [
+    {"observedGeneration": 1, "phase": "Pending", "instanceID": "no-instance"},
+    {"observedGeneration": 1, "phase": "Pending", "instanceID": str(UUID(int=99))},
+    {"observedGeneration": 1, "phase": "Melted"},
+]
+
+
+@pytest.mark.parametrize("status", FORGED, ids=["no instance", "no history", "unreadable"])
+async def test_a_waiting_run_with_a_forged_status_holds_up_none_behind_it(
+    world: World, status: dict[str, object]
+) -> None:
+    origin = Origin(cluster="this-cluster", name="other")
+    others = [instance_status(InstanceKey("default", UUID(int=n)), 1, origin=origin) for n in range(10)]
+    for each in others:
+        world.quota.observe(each)
+    world.quota.all_counted()
+    await world.see()
+    later = RunKey("default", "later", str(UUID(int=77)))
+    assert world.quota.admit(later, NOW + timedelta(days=1)) is not None
+    world.objects.object_changed(world.cluster.touch("run") | {"status": status})
+    await world.reconcile()
+    world.quota.observe(others[0].replace(status=StatusValue.COMPLETE, ended_at=NOW))
+    assert world.quota.admit(later, NOW + timedelta(days=1)) is None

@@ -155,6 +155,7 @@ class Reconciler:
         if (fault := self._objects.unreadable(key)) is not None:
             # Of a later release perhaps, which knows better what it means.
             logger.error("run %s: left alone: %s", key, fault)
+            self._quota.forget(key)
         elif run is not None:
             await self._mirror(key, run)
         elif (instance := self._objects.left_behind(key)) is not None:
@@ -211,6 +212,7 @@ class Reconciler:
         """The status of the run's instance; None while it is on its way."""
         instance = instance_of(run)
         if instance is None:
+            self._quota.forget(key)
             return NO_INSTANCE
         status = await self._status_of(key, instance)
         if status is None:
@@ -241,6 +243,8 @@ class Reconciler:
         self._check_later(key, run)
         if run.status.instance_id is None:
             return await self._starter.start(key, run, instance)
+        # It will not be started, whatever it waited for before somebody wrote its status.
+        self._quota.forget(key)
         if await self._bus.query_history(instance, slim=True):
             return None
         return HISTORY_LOST
