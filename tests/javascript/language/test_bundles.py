@@ -84,6 +84,16 @@ FAILS = [
         "// one\nimport { z } from 'zod'\nexport function main() {}",
         ("SyntaxError", "import is not available in workflow scripts: ", 2, 1),
     ),
+    (
+        '"use strict"; (() => { async function main() {} })()',
+        (
+            "ReferenceError",
+            "no entry function: expected main, flow.state or a name that begins with state; its top-level functions: none; "
+            "a bundle must hand its functions out: export main, and bundle with esbuild --format=iife --global-name=flow",
+            None,
+            None,
+        ),
+    ),
     ("const fs = require('fs')", ("ReferenceError", "require is not defined: bundle the module", 1, 12)),
     (
         "const flow = { start() {}, stop: () => 1 }",

@@ -17,6 +17,7 @@ LINES = [
         "console.log('%i %f %j %o %O %% %c!', 2.7, '3.5', {a: 1}, [1], {b: 'x'}, 'color: red', 'rest')",
         ['2 3.5 {"a":1} [1] {"b":"x"} % ! rest'],
     ),
+    ("console.log('%i %i %f %d', '12.5px', -2.7, '1.5e', '3px')", ["12 -2 1.5 NaN"]),
     ("console.log('%d %s', Symbol('s'))", ["NaN %s"]),
     ("console.log('100%', 5)", ["100% 5"]),
     ("log('%s', 1)", ["%s 1"]),

@@ -37,6 +37,14 @@ BEHIND = [
         "function main() { throw Object.assign(new Error('m'), {map: new Map([['k', [1]]])}) }",
         'm\nmap: Map(1) {"k" => [1]}',
     ),
+    (
+        "function main() {\n  throw new SuppressedError(new Error('later'), new TypeError('first'), 'both')\n}",
+        "both\nerror: Error: later (line 2, column 29)\nsuppressed: TypeError: first (line 2, column 49)",
+    ),
+    (
+        "function main() {\n  throw {message: 'looks like one', code: 5, cause: new Error('is one')}\n}",
+        "looks like one\ncode: 5\ncaused by Error: is one (line 2, column 53)",
+    ),
 ]
 
 
@@ -155,6 +163,8 @@ HINTS = [
     ("process.env", "ReferenceError", "process is not defined: a script has no process"),
     ("require('fs')", "ReferenceError", "require is not defined: bundle the module"),
     ("window.location", "ReferenceError", "window is not defined: use globalThis"),
+    ("new AbortController()", "ReferenceError", "AbortController is not defined: nothing that a script calls can be"),
+    ("new Headers()", "ReferenceError", "Headers is not defined: use an object or a Map"),
     ("performance.now()", "ReferenceError", "performance is not defined: use Date.now()"),
     ("import('x')", "Error", "import() is not available"),
     ("setTimeout(() => 1, 5)", "NotAvailable", "setTimeout is not available in workflow scripts: use sleep(seconds)"),

@@ -92,6 +92,7 @@ async def test_promises_in_a_value_are_refused_and_their_rejection_told(session:
     error = (await run(session, script)).error
     assert isinstance(error, NotSerializable)
     assert "the return value holds a promise at [0]: await it, or use Promise.all" in error.message
+    assert error.message.endswith("\nnot awaited: RangeError: none")
 
 
 async def test_work_after_the_return_is_waited_for_and_counts(session: Session) -> None:

@@ -41,7 +41,14 @@ REFUSED = [
         "(() => { const a = {}; a.b = [a]; return a })()",
         "holds a cycle at b[0]: JSON has no form for an object inside itself",
     ),
-    ("{toJSON() { return 1n }}", "has no JSON form: Do not know how to serialize a BigInt"),
+    ("{toJSON() { return 1n }}", "is a BigInt: convert it with Number() or String()"),
+    ("{a: {toJSON() { return new Map() }}}", "holds a Map at a: use Object.fromEntries(map)"),
+    ("[{toJSON() { return {b: [{}, new Set()]} }}]", "holds a Set at [0].b[1]: use Array.from(set)"),
+    ("{a: {toJSON() { return 0 / 0 }}}", f"holds NaN at a: {NULL}"),
+    ("{a: {toJSON() { return [undefined] }}}", f"holds undefined at a[0]: {NULL}"),
+    ("{a: {toJSON() { return () => 1 }}}", "holds a function at a: it has no JSON form; leave it out"),
+    ("{a: {toJSON() { const o = {}; return o.o = o }}}", "has no JSON form: Converting circular structure"),
+    ("[new Number(NaN)]", f"holds NaN at [0]: {NULL}"),
 ]
 
 
@@ -69,6 +76,8 @@ TAKEN = [
     ("[null, {a: null}, [], {}, Object.create(null)]", [None, {"a": None}, [], {}, {}]),
     ("[new Number(5), new String('s'), new Boolean(false)]", [5, "s", False]),
     ("{toJSON() { return {a: 1} }}", {"a": 1}),
+    ("{a: {toJSON() { return {b: undefined, c: [1]} }}, z: {toJSON() {}}}", {"a": {"c": [1]}}),
+    ("[{n: 0, toJSON() { return ++this.n }}, {toJSON(key) { return key }}]", [1, "1"]),
     ("Object.assign(() => 1, {toJSON() { return 'function' }})", "function"),
     ("new Proxy({a: [1]}, {})", {"a": [1]}),
     ("(function () { return arguments })(1)", {"0": 1}),

@@ -38,17 +38,16 @@ def failure(
     """
     line, column = place
     stack, cause = context
+    more = f"\n{cause}" if cause else ""
     match _KINDS.get(kind):
         case None:
-            told = f"{text}\n{cause}" if cause else text
-            return errors.Thrown(name, told, line=line, column=column, stack=stack)
+            return errors.Thrown(name, text + more, line=line, column=column, stack=stack)
         case errors.MemoryLimit:
-            return errors.MemoryLimit(f"{text} ({memory(limits)})", line=line, column=column)
+            return errors.MemoryLimit(f"{text} ({memory(limits)}){more}", line=line, column=column)
         case errors.PayloadTooLarge:
-            told = f"{text} ({setting('PAYLOAD_BYTES')})"
-            return errors.PayloadTooLarge(told, line=line, column=column)
+            return errors.PayloadTooLarge(f"{text} ({setting('PAYLOAD_BYTES')}){more}", line=line, column=column)
         case other:
-            return other(text, line=line, column=column)
+            return other(text + more, line=line, column=column)
 
 
 def memory(limits: Limits) -> str:

@@ -35,6 +35,9 @@ _EXPORTED_ENTRIES = (
     *("module.exports.main", "module.exports.default", "module.exports.default.main", "module.exports"),
     f"{modules.DEFAULT}.main",
 )
+_HAND_OUT = (
+    "a bundle must hand its functions out: export main, and bundle with esbuild --format=iife --global-name=flow"
+)
 _EXPORTED = ("module.exports", "module.exports.default", modules.DEFAULT)
 
 
@@ -187,11 +190,13 @@ class _Script:
         missing = wanted if name is None else f"the entry function {name} is not defined in the script"
         functions = self._functions()
         known = f"its top-level functions: {', '.join(functions) if functions else 'none'}"
+        hint = "" if functions or name is not None else f"; {_HAND_OUT}"
         for holder in ("flow", *(("module.exports",) if self.hands_out else ()), *self._objects()):
             held = self._look(holder).get("functions", [])
             if held:
                 known += f"; functions of {holder}: {', '.join(held)}"
-        return _failed("Thrown", "ReferenceError", f"{missing}; {known}")
+                hint = ""
+        return _failed("Thrown", "ReferenceError", f"{missing}; {known}{hint}")
 
     def _is_generator(self, name: str, kind: str) -> str:
         own = re.escape(name.rsplit(".", 1)[-1])

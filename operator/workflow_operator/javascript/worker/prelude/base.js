@@ -26,6 +26,8 @@ const mapLookup = uncurry(Map.prototype.get);
 const instanceOf = uncurry(Function.prototype[Symbol.hasInstance]);
 const text = String;
 const number = Number;
+const readInteger = (value) => RealParseInt(value, 10);
+const readFloat = parseFloat;
 const { toPrimitive, iterator: iteratorSymbol } = Symbol;
 const objectPrototype = Object.prototype;
 const RealDate = Date;
@@ -34,6 +36,7 @@ const RealEvalError = EvalError;
 const RealMap = Map;
 const RealRangeError = RangeError;
 const RealTypeError = TypeError;
+const RealParseInt = parseInt;
 const RealPromise = Promise;
 const IteratorPrototype = Iterator.prototype;
 const GeneratorFunction = tryGetPrototypeOf(function* () {}).constructor;
@@ -48,6 +51,8 @@ const TypedArray = tryGetPrototypeOf(Uint8Array);
 const typedTag = getter(TypedArray.prototype, Symbol.toStringTag);
 const typedLength = getter(TypedArray.prototype, 'length');
 const bufferLength = getter(ArrayBuffer.prototype, 'byteLength');
+const numberValue = uncurry(Number.prototype.valueOf);
+const dateToJSON = Date.prototype.toJSON;
 const dateValue = uncurry(Date.prototype.getTime);
 
 const freeze = (object, name) =>

@@ -38,18 +38,14 @@ function indented(line) {
   return out + slice(line, from);
 }
 
-function toNumber(value, whole) {
-  if (typeof value === 'object' || typeof value === 'symbol') return 'NaN';
-  const given = number(value);
-  return text(whole && given - given === 0 ? (given < 0 ? -floor(-given) : floor(given)) : given);
-}
+const toNumber = (value, read) => (typeof value === 'object' || typeof value === 'symbol' ? 'NaN' : text(read(value)));
 
 function filled(directive, value) {
   switch (directive) {
     case 's': return typeof value === 'string' ? value : logged(value);
-    case 'd': return typeof value === 'bigint' ? `${text(value)}n` : toNumber(value, false);
-    case 'i': return typeof value === 'bigint' ? `${text(value)}n` : toNumber(value, true);
-    case 'f': return typeof value === 'bigint' ? text(value) : toNumber(value, false);
+    case 'd': return typeof value === 'bigint' ? `${text(value)}n` : toNumber(value, number);
+    case 'i': return typeof value === 'bigint' ? `${text(value)}n` : toNumber(value, readInteger);
+    case 'f': return typeof value === 'bigint' ? text(value) : toNumber(value, readFloat);
     case 'j': case 'o': case 'O': return inspect(value, 1);
     case 'c': return ''; // A style, for a browser.
     default: return undefined;

@@ -6,6 +6,7 @@ const SHOWN_FRAMES = 10;
 // Of all frames, the prelude's own included: enough that SHOWN_FRAMES of the script are among them.
 const CAPTURED_FRAMES = 50;
 const RealAggregateError = AggregateError;
+const RealSuppressedError = SuppressedError;
 const faults = new WeakMap(); // errors made here -> the kind that ends the run as such
 const stacks = new WeakMap(); // errors -> {line, column, frames, ours}, once their stack was asked for
 let locating;
@@ -119,8 +120,10 @@ function placeOf(error) {
 const at = (place) =>
   place === undefined || place.line === null ? '' : ` (line ${place.line}, column ${place.column})`;
 
+const looksLikeError = (value) => isObject(value) && (isError(value) || textMember(value, 'message') !== undefined);
+
 function headOf(error) {
-  if (!isObject(error) || !(isError(error) || textMember(error, 'message') !== undefined)) return inspect(error);
+  if (!looksLikeError(error)) return inspect(error);
   const name = slice(textMember(error, 'name') || 'Error', 0, 256), message = slice(textMember(error, 'message') || '', 0, 2048);
   return message === '' ? name : `${name}: ${message}`;
 }
@@ -149,20 +152,24 @@ function behind(error) {
   const add = (how, value) => { pending[pending.length] = { __proto__: null, how, value }; };
   function look(value) {
     lines += fieldsOf(value);
+    if (instanceOf(RealSuppressedError, value)) {
+      add('error', member(value, 'error'));
+      add('suppressed', member(value, 'suppressed'));
+    }
     if (instanceOf(RealAggregateError, value)) {
       const errors = member(value, 'errors');
       for (let i = 0; isArray(errors) && i < errors.length && i < MOST_CAUSES; i++) add(`errors[${i}]`, member(errors, i));
     }
     if (member(value, 'cause') !== undefined) add('caused by', member(value, 'cause'));
   }
-  if (!isObject(error) || !isError(error)) return '';
+  if (!looksLikeError(error)) return '';
   look(error);
   for (let i = 0; i < pending.length && budget-- > 0 && lines.length < CAUSE_UNITS; i++) {
     const { how, value } = pending[i];
     let known = false;
     for (let k = 0; k < told.length; k++) known = known || told[k] === value;
     lines += how === 'caused by' ? `\n${how} ${headOf(value)}${at(placeOf(value))}` : `\n${how}: ${headOf(value)}${at(placeOf(value))}`;
-    if (known || !isObject(value) || !isError(value)) continue;
+    if (known || !looksLikeError(value)) continue;
     told[told.length] = value;
     look(value);
   }

@@ -26,6 +26,13 @@ const missing = {
   FinalizationRegistry: 'when memory is freed depends on the machine', Temporal: 'use Date, Intl and now()',
   clearImmediate: 'use queueMicrotask(callback)', requestAnimationFrame: 'use sleep(seconds)', alert: 'use log()',
   localStorage: 'pass what is to be kept to transition', Deno: 'a script runs in V8 alone', Bun: 'a script runs in V8 alone',
+  AbortController: 'nothing that a script calls can be stopped by a signal', AbortSignal: 'nothing that a script calls can be stopped by a signal',
+  Headers: 'use an object or a Map', Request: 'a script has no network', Response: 'a script has no network', FormData: 'use URLSearchParams',
+  Blob: 'use Uint8Array or a string', File: 'use Uint8Array or a string', ReadableStream: 'use an array or an async generator',
+  WritableStream: 'use an array', TransformStream: 'use an async generator', Event: 'call a function', CustomEvent: 'call a function',
+  EventTarget: 'call a function', MessageChannel: 'a script runs alone', BroadcastChannel: 'a script runs alone',
+  DOMException: 'use Error', sessionStorage: 'pass what is to be kept to transition', location: 'a script has no page',
+  __dirname: 'a script has no files', __filename: 'a script has no files',
 };
 
 function missingGlobal(error, message) {

@@ -27,6 +27,7 @@ let visited = 0;
 let mostVisited = 0;
 let trail; // the keys down to what was found, from the inside to the outside
 let ancestors;
+let behindToJSON; // whether a toJSON gives some of it: what that is, the walk does not see
 let told; // how many of the keys, from the outside, lead to what was found
 
 const problem = (what, remedy) => ({ __proto__: null, what, remedy });
@@ -40,8 +41,11 @@ function through(key, found) {
 // What in an object JSON would lose; undefined if nothing.
 function lost(object, depth) {
   if (depth >= MAX_NESTING) return tooDeep(object);
-  if (typeof object.toJSON === 'function') {
-    return instanceOf(RealDate, object) && dateOrNaN(object) !== dateOrNaN(object) ? asNull('an invalid Date') : undefined;
+  const toJSON = object.toJSON;
+  if (typeof toJSON === 'function') {
+    if (instanceOf(RealDate, object) && dateOrNaN(object) !== dateOrNaN(object)) return asNull('an invalid Date');
+    behindToJSON = behindToJSON || toJSON !== dateToJSON;
+    return undefined;
   }
   ancestors[depth] = object;
   if (isArray(object)) {
@@ -56,14 +60,8 @@ function lost(object, depth) {
     }
     return undefined;
   }
-  const prototype = tryGetPrototypeOf(object);
-  const plain = prototype === null || prototype === objectPrototype;
-  if (!plain) {
-    for (let next = prototype; next !== null; next = tryGetPrototypeOf(next)) {
-      const found = mapGet(emptied, next);
-      if (found !== undefined) return found === null ? undefined : found;
-    }
-  }
+  const found = lostKind(object);
+  if (found !== undefined) return found === null ? undefined : found;
   const names = keys(object);
   visited += names.length;
   if (visited > mostVisited) throw tooLarge();
@@ -74,21 +72,88 @@ function lost(object, depth) {
     const found = kind === 'object' ? lost(value, depth + 1) : lostPrimitive(value, kind);
     if (found !== undefined) return through(names[i], found);
   }
-  if (names.length > 0 || plain) return undefined;
+  return names.length > 0 ? undefined : memberless(object);
+}
+
+// What an object is lost for by its kind; null for one that JSON takes as a primitive, undefined for all others.
+function lostKind(object) {
+  const prototype = tryGetPrototypeOf(object);
+  if (prototype === null || prototype === objectPrototype) return undefined;
+  for (let next = prototype; next !== null; next = tryGetPrototypeOf(next)) {
+    const found = mapGet(emptied, next);
+    if (found === null && next === NumberPrototype && !isFiniteNumber(numberOrNull(object))) return asNull(text(numberOrNull(object)));
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function memberless(object) {
+  const prototype = tryGetPrototypeOf(object);
+  if (prototype === null || prototype === objectPrototype) return undefined;
   const name = textMember(member(prototype, 'constructor'), 'name') || 'a class';
   return problem(`an instance of ${slice(name, 0, 64)}`, 'JSON sees no member of it; give its class a toJSON()');
+}
+
+function numberOrNull(boxed) {
+  try {
+    return numberValue(boxed);
+  } catch {
+    return 0; // It only looks like one.
+  }
+}
+
+// A replacer that changes nothing, and refuses what a toJSON gave and JSON would lose. It sees each value as JSON takes it.
+function watching(what) {
+  const holders = bareList(), names = bareList();
+  let seen = 0;
+  return function (key, value) {
+    let depth = holders.length;
+    while (depth > 0 && holders[depth - 1] !== this) depth--;
+    holders.length = names.length = depth;
+    if (depth > 0) names[depth - 1] = isArray(this) ? number(key) : key;
+    if (++seen > mostVisited) throw tooLarge();
+    const kind = typeof value;
+    let found;
+    if (kind === 'object' && value !== null) {
+      found = isArray(value) ? undefined : lostKind(value);
+      if (found === undefined && !isArray(value) && keys(value).length === 0) found = memberless(value);
+      holders[depth] = value;
+    } else if (kind === 'number' ? value - value !== 0 : kind === 'symbol' || kind === 'function' || kind === 'bigint') {
+      found = lostPrimitive(value, kind);
+    } else if (kind === 'undefined' && depth > 0 && isArray(this)) {
+      found = asNull('undefined');
+    }
+    if (found !== undefined && found !== null) {
+      told = MAX_NESTING; // A toJSON may have called transition.
+      throw refused(found, what, outward(names));
+    }
+    return value;
+  };
+}
+
+function outward(names) {
+  const reversed = bareList();
+  for (let i = names.length - 1; i >= 0; i--) reversed[reversed.length] = names[i];
+  return reversed;
 }
 
 function lostPrimitive(value, kind) {
   if (kind === 'number') return asNull(text(value));
   if (kind === 'undefined') return asNull('undefined');
   // Scripts that want BigInt in JSON give it a toJSON.
-  if (kind === 'bigint') return typeof value.toJSON === 'function' ? undefined : mapGet(emptied, BigIntPrototype);
+  if (kind === 'bigint') {
+    if (typeof value.toJSON !== 'function') return mapGet(emptied, BigIntPrototype);
+    behindToJSON = true;
+    return undefined;
+  }
   if (kind === 'symbol') return mapGet(emptied, SymbolPrototype);
-  if (typeof value.toJSON === 'function') return undefined;
+  if (kind === 'function' && typeof value.toJSON === 'function') {
+    behindToJSON = true;
+    return undefined;
+  }
   return problem('a function', 'it has no JSON form; leave it out');
 }
-const BigIntPrototype = BigInt.prototype, SymbolPrototype = Symbol.prototype;
+const BigIntPrototype = BigInt.prototype, NumberPrototype = Number.prototype, SymbolPrototype = Symbol.prototype;
 
 function dateOrNaN(date) {
   try {
@@ -112,7 +177,7 @@ function tooDeep(object) {
 
 const tooLarge = () => fault('PayloadTooLarge', `it has more than ${job.limits.payload_bytes} bytes as JSON`);
 
-function path() {
+function path(trail) {
   let found = '';
   const end = told < trail.length ? trail.length - told : 0;
   for (let i = trail.length - 1; i >= end && found.length < PATH_UNITS; i--) {
@@ -141,14 +206,18 @@ function refuseLost(value, what) {
   trail = bareList();
   ancestors = bareList();
   told = MAX_NESTING;
+  behindToJSON = false;
   const kind = typeof value;
   if (kind === 'string' || kind === 'boolean' || value === null) return;
   let found;
   if (kind === 'object') found = lost(value, 0);
   else if (kind !== 'number' || value - value !== 0) found = lostPrimitive(value, kind);
-  if (found === undefined) return;
-  const where = path();
-  throw fault('NotSerializable', `${what} ${where === '' ? 'is' : 'holds'} ${found.what}${where === '' ? '' : ` at ${where}`}: ${found.remedy}`);
+  if (found !== undefined) throw refused(found, what, trail);
+}
+
+function refused(found, what, trail) {
+  const where = path(trail);
+  return fault('NotSerializable', `${what} ${where === '' ? 'is' : 'holds'} ${found.what}${where === '' ? '' : ` at ${where}`}: ${found.remedy}`);
 }
 
 function utf8Length(string) {
@@ -175,7 +244,7 @@ function serialise(value, what) {
   let json;
   try {
     refuseLost(value, what);
-    json = stringify(value);
+    json = behindToJSON ? stringify(value, watching(what)) : stringify(value);
   } catch (error) {
     if (mapGet(faults, error) === 'PayloadTooLarge')
       throw fault('PayloadTooLarge', `${what} has more than ${cap} bytes as JSON, the cap is ${cap}`);
