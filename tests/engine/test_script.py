@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.events import KEY, at, plain
+from tests.fakes.events import KEY, at, event, plain
 from tests.fakes.sandbox import FakeSandboxes, ScriptBody, does, finish, log, raises, returns, sleep, transition
 from tests.fakes.world import HandDelivery, Wire, World, check, driven, when
 from workflow_operator.engine import EngineLimits
@@ -283,6 +283,16 @@ async def test_a_job_says_all_that_the_sandbox_needs() -> None:
     assert (job.script, job.entrypoint, job.input_json) == ("source", "main", '{"a":[1]}')
     assert (job.instance_id, job.time_ms, job.limits) == (str(KEY.instance_id), when(at(0)), world.limits.sandbox)
     assert world.sandboxes.namespaces == [KEY.namespace]
+    assert not job.lenient
+
+
+async def test_a_run_that_an_older_release_started_keeps_its_rules() -> None:
+    world = World(returns)
+    await world.bus.push_instance_event(event(T.STARTED, script="source"), expected=0)
+    await world.drive_once("a", delivery=HandDelivery())
+    job = world.sandboxes.sessions[0].job
+    assert job is not None
+    assert job.lenient
 
 
 # --- how much it may record ----------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from workflow_operator.engine.limits import EngineLimits
 from workflow_operator.engine.write import EventWriter
-from workflow_operator.history import DataBus, EventType, InstanceKey, Json, Origin, WorkQueue
+from workflow_operator.history import SCRIPT_RULES, DataBus, EventType, InstanceKey, Json, Origin, WorkQueue
 from workflow_operator.history.errors import Conflict, InvalidInput, NotSerializable, Unavailable
 from workflow_operator.replay import cancel_request
 
@@ -65,7 +65,11 @@ class WorkflowRunner:
             Unavailable: NATS does not answer; the instance may have been started, so call again with the same ID.
         """
         key = InstanceKey(namespace, instance_id or self._writer.new_id())
-        fields: dict[str, Any] = {"metadata": dict(labels or {}), "script": _checked_script(key, script)}
+        fields: dict[str, Any] = {
+            "metadata": dict(labels or {}),
+            "script": _checked_script(key, script),
+            "rules": SCRIPT_RULES,
+        }
         if fn is not None:
             fields["entrypoint"] = fn
         if args is not None:

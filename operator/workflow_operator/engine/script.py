@@ -186,6 +186,7 @@ class Script:
             seed=started.instance_id.int % 2**53,
             time_ms=_milliseconds(started.time),
             limits=self._limits.sandbox,
+            lenient=started.rules < 1,
         )
 
     def _print(self, line: LogLine) -> None:

@@ -5,6 +5,7 @@ Pure: nothing here does I/O, reads a clock or draws a random number.
 
 from workflow_operator.history.arguments import arguments_json, digest, matches
 from workflow_operator.history.events import (
+    SCRIPT_RULES,
     TERMINAL_TYPES,
     CallRecord,
     ErrorInfo,
@@ -25,6 +26,7 @@ from workflow_operator.history.values import MAX_NESTING, Json, well_formed
 __all__ = [
     "FORMAT_VERSION",
     "MAX_NESTING",
+    "SCRIPT_RULES",
     "TERMINAL_TYPES",
     "CallRecord",
     "DataBus",

@@ -41,6 +41,10 @@ class LetGo(StrEnum):
     SILENCE = "silence"  # it was not heard of any more
 
 
+# 0 is what 0.2.0 and older releases started: values lose what JSON loses, and nobody hears of rejections that are not
+# awaited. A run keeps the rules that it began with, so that what is recorded of it is recorded again in a replay.
+SCRIPT_RULES = 1
+
 SLIM_BYTES = 4096
 LEFT_OUT = Json.of("…")
 
@@ -126,6 +130,8 @@ class InstanceEvent(Record, frozen=True, kw_only=True):
     wake_at: datetime | None = None
     reason: str | None = None
     executor: ExecutorRef | None = None
+    # Of `started`: what the script runs by; see SCRIPT_RULES.
+    rules: Number = 0
     # Of a claim: a LetGo, or a word of a newer release. Claims of releases before this field have none.
     predecessor: str | None = None
 

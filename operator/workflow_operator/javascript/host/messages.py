@@ -36,6 +36,7 @@ class Job:
     """A run of one script.
 
     ``time_ms`` (since 1970) is what Date shows until the first answer; ``seed`` (64 bits) seeds Math.random.
+    ``lenient``: values, functions and rejections are taken as 0.2.0 took them, for a run that it started.
     """
 
     script: str
@@ -45,6 +46,7 @@ class Job:
     seed: int
     time_ms: int
     limits: Limits = field(default_factory=Limits)
+    lenient: bool = False
 
 
 @dataclass(frozen=True)

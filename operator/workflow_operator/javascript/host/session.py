@@ -107,6 +107,7 @@ class Session:
                 "seed": [job.seed & 0xFFFFFFFF, job.seed >> 32 & 0xFFFFFFFF],
                 "time_ms": job.time_ms,
                 "limits": asdict(job.limits),
+                "lenient": job.lenient,
             }
         )
         self._run = _Run(job)

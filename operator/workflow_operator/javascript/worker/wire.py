@@ -3,7 +3,7 @@
 A message is an object with a ``kind``. Texts of the sandbox are made by the prelude, which cuts them; the executor
 refuses what is longer. Units are UTF-16 code units.
 
-    executor -> sandbox   job      {script, entrypoint, input, instance_id, seed: [low, high], time_ms, limits}
+    executor -> sandbox   job      {script, entrypoint, input, instance_id, seed: [low, high], time_ms, limits, lenient}
                           answer   {recorded, time_ms, value}, in this order; recorded: an event of the history
                                    answers, so the processor budget begins anew
                           throw    {name, message}

@@ -77,7 +77,7 @@ function execute(entry) {
   let done = false;
   try {
     const kind = generatorKind(entry);
-    if (kind !== undefined) {
+    if (kind !== undefined && !job.lenient) {
       // job.py knows the place.
       outcome = `{"generator":${stringify(kind)}}`;
       done = true;
@@ -124,7 +124,7 @@ function close() {
   ended = true;
   if (doom !== undefined) return failed(doom);
   if (threw) return outcome;
-  const lost = firstRejected();
+  const lost = job.lenient ? undefined : firstRejected();
   if (failure !== undefined) return failed(failure.error, failure.place, '', lost === undefined ? '' : `not awaited: ${headOf(lost.reason)}`);
   const succeeded = outcome !== undefined && startsWith(outcome, '{"kind":"returned"');
   if (lost !== undefined && (outcome === undefined || succeeded)) return failed(lost.reason, lost.place, NOT_AWAITED);

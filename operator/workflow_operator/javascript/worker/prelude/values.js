@@ -1,5 +1,6 @@
 // Values as JSON: one rule for payloads, outputs and return values. What would lose all that it holds, or become null,
 // is refused with its path; members that are undefined are left out, and toJSON is called, as JSON does everywhere.
+// In a run that 0.2.0 started, `job.lenient`, all is taken as JSON takes it: it may be recorded already.
 
 const MAX_NESTING = 100; // history.events.MAX_NESTING
 const PATH_UNITS = 512;
@@ -243,7 +244,7 @@ function serialise(value, what) {
   const cap = job.limits.payload_bytes;
   let json;
   try {
-    refuseLost(value, what);
+    if (!job.lenient) refuseLost(value, what);
     json = behindToJSON ? stringify(value, watching(what)) : stringify(value);
   } catch (error) {
     if (mapGet(faults, error) === 'PayloadTooLarge')
