@@ -113,7 +113,7 @@ CASES = [
     ),
     Case("HistoryNotWritten", "runs are held and recorded", {USED: f"3x{MINUTES}", STORED: f"0+1x{MINUTES}"}, None),
     Case("HistoryNotWritten", "nothing is held", {USED: f"0x{MINUTES}", STORED: f"8x{MINUTES}"}, None),
-    Case("StorageRefused", "JetStream is full from minute 20 on", {REFUSALS: f"0x20 0+60x{MINUTES}"}, 23),
+    Case("StorageRefused", "JetStream is full from minute 20 on", {REFUSALS: f"0x20 60+60x{MINUTES}"}, 24),
     Case("StorageRefused", "a leader changed", {REFUSALS: f"0x20 3x{MINUTES}"}, None),
     Case("QueueWaitHigh", "one in five waits over 30 s", histogram(WAIT, 30.0, slow=2, quick=8), 11),
     Case("QueueWaitHigh", "one in twenty does", histogram(WAIT, 30.0, slow=1, quick=19), None),
