@@ -59,6 +59,12 @@ def test_a_history_is_a_table() -> None:
     assert second.split()[2:] == ["transition", "0.1", "f(1)", "replica/2"]
 
 
+def test_an_event_is_one_row_whatever_its_error_says() -> None:
+    error = ErrorInfo(name="Error", message="outer\ncaused by TypeError: inner (line 2)", line=3)
+    _, row = events_table([event(KEY, EventType.FAILED, error=error)]).splitlines()
+    assert row.endswith("Error: outer (line 3); caused by TypeError: inner (line 2)")
+
+
 def test_a_status_is_a_row() -> None:
     ended = status(
         KEY,

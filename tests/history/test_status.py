@@ -120,3 +120,15 @@ def test_bytes_are_not_guessed_where_the_first_events_were_not_counted() -> None
     uncounted = folded(T.STARTED).replace(history_bytes=None)
     assert b"historyBytes" not in encode_status(uncounted)
     assert fold(uncounted, history(T.STARTED, T.CLAIMED)[1]).history_bytes is None
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ErrorInfo(name="E", message="m"), "E: m"),
+        (ErrorInfo(name="E", message="m", line=1, column=2), "E: m (line 1, column 2)"),
+        (ErrorInfo(name="E", message="m\ncaused by F: n (line 3)", line=1), "E: m (line 1)\ncaused by F: n (line 3)"),
+    ],
+)
+def test_an_error_is_told_with_its_place_and_then_with_what_is_behind_it(error: ErrorInfo, text: str) -> None:
+    assert error.text() == text

@@ -74,7 +74,8 @@ async def test_anything_can_be_thrown(session: Session, script: str, failure: tu
         (inside("finish('é'.repeat(200000))"), PayloadTooLarge, "finish: the output has 400002 bytes"),
         (inside("return '😀'.repeat(70000)"), PayloadTooLarge, "280002 bytes as JSON"),
         ("function f() {}" + inside("transition(f, 'x'.repeat(300000))"), PayloadTooLarge, "transition: the payload for f"),
-        ("async function main() { await new Promise(() => {}) }", Deadlock, "nothing can settle"),
+        ("async function main() { await new Promise(() => {}) }", Deadlock, "nothing can settle, before its first host call"),
+        ("function f() {}\nasync function main() {\n  transition(f, 1); await new Promise(() => {}) }", Deadlock, "nothing can settle, after transition in line 3"),
         ("function main() { return {then() {}} }", Deadlock, "nothing can settle"),
     ],
 )  # fmt: skip

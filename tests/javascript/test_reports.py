@@ -24,6 +24,7 @@ from workflow_operator.javascript.host.reports import (
     cut,
     death,
     failure,
+    last_seen,
     no_start,
     processor,
     wall,
@@ -113,6 +114,20 @@ def test_identifiers(name: str) -> None:
 @pytest.mark.parametrize("name", ["1a", "a b", "if", "", "a;b", "a.b", "m²", "²", "①", "a\n", "\ud800"])
 def test_no_identifiers(name: str) -> None:
     assert not is_identifier(name)
+
+
+def test_what_ends_without_a_throw_is_told_with_where_the_script_was_last_seen() -> None:
+    full = last_seen(failure("MemoryLimit", "", "full", (None, None), ("", ""), LIMITS), "after sleep in line 3")
+    assert isinstance(full, MemoryLimit)
+    assert full.message.endswith(", after sleep in line 3")
+    placed = failure("MemoryLimit", "", "full", (3, 1), ("", ""), LIMITS)
+    assert last_seen(placed, "after sleep in line 3") is placed
+
+
+@pytest.mark.parametrize("kind", ["NotSerializable", "PayloadTooLarge", "MemoryLimit", "Deadlock"])
+def test_what_stands_behind_an_error_is_told_of_every_kind(kind: str) -> None:
+    error = failure(kind, kind, "m", (1, 2), ("", "not awaited: Error: x"), LIMITS)
+    assert error.message.endswith("\nnot awaited: Error: x")
 
 
 def test_an_unknown_class_of_failure_is_something_thrown() -> None:

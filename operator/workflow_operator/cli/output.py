@@ -28,7 +28,9 @@ def events_table(events: Sequence[InstanceEvent]) -> str:
     for event in events:
         executor = f"{event.executor.id}/{event.executor.epoch}" if event.executor else ""
         call = event.call.index if event.call else ""
-        rows.append([str(event.sequence), _clock(event.time), event.type, call, detail(event), executor])
+        rows.append(
+            [str(event.sequence), _clock(event.time), event.type, call, "; ".join(detail(event).splitlines()), executor]
+        )
     return table(rows)
 
 

@@ -83,9 +83,13 @@ class ErrorInfo(Record, frozen=True, kw_only=True):
     stack: str | None = None
 
     def text(self) -> str:
-        """Name, message and as much of the place as is known: ``TypeError: x is not defined (line 3, column 5)``."""
+        """Name, message and as much of the place as is known: ``TypeError: x is not defined (line 3, column 5)``.
+
+        Of a message of several lines the first is the error's own, and those below tell what is behind it.
+        """
         place = ", ".join(f"{what} {at}" for what, at in (("line", self.line), ("column", self.column)) if at)
-        return f"{self.name}: {self.message}" + (f" ({place})" if place else "")
+        own, *behind = self.message.split("\n")
+        return "\n".join((f"{self.name}: {own}" + (f" ({place})" if place else ""), *behind))
 
 
 class Origin(Record, frozen=True, kw_only=True):

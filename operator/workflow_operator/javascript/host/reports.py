@@ -50,6 +50,13 @@ def failure(
             return other(text + more, line=line, column=column)
 
 
+def last_seen(error: errors.ScriptError, since: str) -> errors.ScriptError:
+    """The error itself; of one that has no place in the script because nothing was thrown, with ``since``."""
+    if error.line is None and isinstance(error, errors.MemoryLimit | errors.Deadlock):
+        return type(error)(f"{error.message}, {since}")
+    return error
+
+
 def memory(limits: Limits) -> str:
     return f"the limit is {limits.memory_bytes} bytes, {setting('SCRIPT_MEMORY_BYTES')}"
 

@@ -140,7 +140,7 @@ class Session:
             except envelope.Malformed as error:
                 raise _malformed(str(error)) from None
             if isinstance(message, ScriptError):
-                raise message
+                raise reports.last_seen(message, run.since)
             if not isinstance(message, Spent):
                 return message
             self._broken = True
