@@ -170,6 +170,18 @@ async def test_a_timer_that_fired_and_did_not_go_is_set_anew(connection: Connect
     await eventually(only_the_other_is_left)
 
 
+@pytest.mark.parametrize("at", ["2261-12-31T23:59:59Z", "2262-06-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
+async def test_a_timer_of_a_far_future_does_not_fire_now(
+    connection: Connection, queue: JetStreamWorkQueue, at: str
+) -> None:
+    await queue.enqueue_at(new_key(), datetime.fromisoformat(at))
+    # By then an earlier one has fired.
+    await queue.enqueue_at(key := new_key(), datetime.now(UTC))
+    assert [each.key for each in await queue.pull(16, 10, anybody)] == [key]
+    assert await queue.pull(16, 0.5, anybody) == []
+    assert (await queue.depth()).scheduled == 1
+
+
 @pytest.mark.parametrize(
     ("schedule", "stale"),
     [

@@ -50,6 +50,8 @@ _SWEEP_SECONDS = 600.0
 _SWEEP_BATCH = 1000
 _STALE_AFTER = timedelta(minutes=1)
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+# The server counts 64 bits of nanoseconds: a timer after the year 2262 fires at once, and again whenever it is set.
+_LATEST = datetime(2262, 1, 1, tzinfo=UTC)
 
 
 class QueueDelivery:
@@ -139,7 +141,7 @@ class JetStreamWorkQueue:
             await self._set_timer(*subjects, _LONG_AGO, {DROPPED: "1"})
 
     async def _set_timer(self, subject: str, target: str, at: datetime, more: Mapping[str, str] | None = None) -> None:
-        headers = {SCHEDULE: f"@at {rfc3339(at)}", SCHEDULE_TARGET: target, **(more or {})}
+        headers = {SCHEDULE: f"@at {rfc3339(min(at, _LATEST))}", SCHEDULE_TARGET: target, **(more or {})}
         # The subject holds one message: what is set takes the place of what was.
         answer = read_answer((await self._connection.request(subject, headers=headers)).data)
         if answer.error:

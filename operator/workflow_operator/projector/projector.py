@@ -199,7 +199,7 @@ class Projector:
                 again = _RETRY_SECONDS
         except (Unavailable, UnknownFormat) as error:
             logger.warning("instance %s: not projected yet: %s", key, error)
-            again = _RETRY_SECONDS
+            again = _NEWER_RELEASE_SECONDS if isinstance(error, UnknownFormat) else _RETRY_SECONDS
         except Terminal:
             # Neither another replica nor another time would do better.
             logger.exception("instance %s: not projected", key)
