@@ -1,11 +1,12 @@
 """Tables as people read them."""
 
+import json
 from datetime import timedelta
 
 import pytest
 
 from tests.fakes.records import MOMENT, event, new_key, status
-from workflow_operator.cli.output import detail, event_line, events_table, statuses_table
+from workflow_operator.cli.output import as_json, detail, event_line, events_table, statuses_table
 from workflow_operator.history import (
     CallRecord,
     ErrorInfo,
@@ -76,3 +77,25 @@ def test_a_status_is_a_row() -> None:
     _, row = statuses_table([ended]).splitlines()
     assert row.split()[:5] == ["default", "nightly", "Complete", "Succeeded", "3"]
     assert row.split()[-1] == str(KEY.instance_id)
+
+
+# What clears the screen, sets the title, colours, is an 8-bit CSI, ends a line, deletes, or turns the order of writing.
+STEERING = "\x1b[2J\x1b]0;title\x07\x9b31m\r\n\u2028\x7f\u202e\u2066"
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        event(KEY, EventType.FAILED, error=ErrorInfo(name=STEERING, message=STEERING)),
+        event(KEY, EventType.TRANSITION, call=CALL, function=STEERING, memory=STEERING),
+        event(KEY, EventType.SUCCEEDED, output=STEERING),
+        event(KEY, EventType.CANCELLED, reason=STEERING),
+    ],
+)
+def test_what_a_script_names_does_not_steer_the_terminal_of_who_looks(hostile: InstanceEvent) -> None:
+    table = events_table([hostile.replace(sequence=1)])
+    assert len(table.splitlines()) == 2
+    assert all(line.isprintable() for line in event_line(hostile).split("\n"))
+    shown = as_json({"message": STEERING})
+    assert json.loads(shown) == {"message": STEERING}
+    assert all(line.isprintable() for line in shown.split("\n"))

@@ -10,10 +10,15 @@ from typing import Any
 from workflow_operator.history import EventType, InstanceEvent, InstanceStatus, Json
 
 _SHOWN_CHARACTERS = 80
+# C0 and C1 controls; ends of lines and paragraphs; what overrides the direction of writing (Unicode's Bidi_Control).
+_STEERING = (*range(0x20), *range(0x7F, 0xA0), 0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+_IN_JSON = {code: f"\\u{code:04x}" for code in _STEERING if code >= 0x7F}
+_ESCAPED = {code: repr(chr(code))[1:-1] for code in _STEERING}
 
 
 def as_json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    # What is left of controls stands in strings, where JSON has an escape for it.
+    return json.dumps(value, indent=2, ensure_ascii=False).translate(_IN_JSON)
 
 
 def as_yaml(value: Any) -> str:
@@ -36,7 +41,7 @@ def events_table(events: Sequence[InstanceEvent]) -> str:
 
 def event_line(event: InstanceEvent) -> str:
     """An event as it happens."""
-    return f"{_clock(event.time)}  {event.type:<15} {detail(event)}".rstrip()
+    return f"{_clock(event.time)}  {event.type:<15} {harmless(detail(event), lines=True)}".rstrip()
 
 
 def detail(event: InstanceEvent) -> str:
@@ -70,10 +75,19 @@ def statuses_table(statuses: Sequence[InstanceStatus]) -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell, as kubectl prints them."""
+    """Columns as wide as their widest cell, as kubectl prints them. No cell reaches beyond its line."""
+    rows = [[harmless(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
+
+
+def harmless(text: str, *, lines: bool = False) -> str:
+    """Text of a script for a terminal: what would steer it, or turn the order of what is read, is shown as its escape.
+
+    ``lines``: line ends stay.
+    """
+    return "\n".join(line.translate(_ESCAPED) for line in text.split("\n")) if lines else text.translate(_ESCAPED)
 
 
 def _clock(time: datetime | None) -> str:
