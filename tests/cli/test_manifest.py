@@ -135,6 +135,11 @@ def binary(key: str) -> str:
             NAMED + FROM + "---\n" + binary("main.js"),
             "key 'main.js' is in binaryData, because it is no UTF-8 text: save the file as UTF-8",
         ),
+        (
+            "run.yaml",
+            NAMED + FROM + "---\n" + binary("main.js").replace("//5m", "Ly8gw6k="),
+            "key 'main.js' is in binaryData, though it is UTF-8 text: put it into data, as it is",
+        ),
         ("flow.ts", "const x: number = 1", "TypeScript is not available in this version"),
     ],
 )

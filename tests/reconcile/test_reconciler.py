@@ -1,6 +1,7 @@
 """The reconciler against a cluster, a bus and an engine in memory."""
 
 import asyncio
+from base64 import b64encode
 from datetime import timedelta
 from typing import Any
 
@@ -259,12 +260,22 @@ async def test_an_input_counts_as_its_author_wrote_it(world: World, text: str) -
     assert len(world.runner.executed) == 1
 
 
-async def test_a_script_that_is_no_utf_8_is_told_of(world: World) -> None:
-    world.cluster.config_maps["default", "scripts"] = {"binaryData": {"report.js": "//5mAHUA"}}
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ("function".encode("utf-16"), "because it is no UTF-8 text: save the file as UTF-8"),
+        ("\N{ZERO WIDTH NO-BREAK SPACE}é".encode("utf-16-be"), "because it is no UTF-8 text"),
+        ("// é".encode("latin-1"), "because it is no UTF-8 text"),
+        ("function main() {} // é".encode(), "though it is UTF-8 text: put it into data, as it is"),
+        ("\N{ZERO WIDTH NO-BREAK SPACE}// é".encode(), "though it is UTF-8 text"),
+    ],
+)
+async def test_a_script_in_binary_data_is_told_of(world: World, data: bytes, words: str) -> None:
+    world.cluster.config_maps["default", "scripts"] = {"binaryData": {"report.js": b64encode(data).decode()}}
     await world.see(scriptFrom={"configMapKeyRef": {"name": "scripts", "key": "report.js"}})
     [(reason, message)] = stalled(world.cluster.writes[0])
     assert reason == "InvalidScript"
-    assert "key 'report.js' is in binaryData, because it is no UTF-8 text: save it as UTF-8" in message
+    assert f"key 'report.js' is in binaryData, {words}" in message
 
 
 @pytest.mark.parametrize("inline", [True, False])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 from workflow_operator.reconcile.desired import Problem
 from workflow_operator.reconcile.ports import Cluster, JsonObject
 from workflow_operator.resources.run import MAX_SCRIPT_CHARS, ConfigMapKey
@@ -28,11 +30,11 @@ def script_in(config_map: JsonObject | None, namespace: str, ref: ConfigMapKey) 
     where = f"ConfigMap {namespace}/{ref.name}"
     if config_map is None:
         return Problem("ConfigMapNotFound", f"{where} does not exist; the run starts when it appears")
-    if ref.key in (config_map.get("binaryData") or {}):
+    if ref.key in (binary := config_map.get("binaryData") or {}):
         return Problem(
             "InvalidScript",
-            f"{where}: key {ref.key!r} is in binaryData, because it is no UTF-8 text: save it as UTF-8, and create the "
-            "ConfigMap anew. The run starts when that is mended",
+            f"{where}: key {ref.key!r} is in binaryData, {why_binary(binary[ref.key])}. The run starts when that is "
+            "mended",
             stalled=True,
         )
     script = (config_map.get("data") or {}).get(ref.key)
@@ -49,3 +51,13 @@ def script_in(config_map: JsonObject | None, namespace: str, ref: ConfigMapKey) 
             stalled=True,
         )
     return script
+
+
+def why_binary(encoded: object) -> str:
+    """What is wrong with a script in ``binaryData``, and what to do. kubectl puts there what is no UTF-8 text;
+    whoever writes the ConfigMap otherwise can put anything there."""
+    try:
+        base64.b64decode(str(encoded)).decode()
+    except ValueError:
+        return "because it is no UTF-8 text: save the file as UTF-8, and create the ConfigMap anew"
+    return "though it is UTF-8 text: put it into data, as it is"

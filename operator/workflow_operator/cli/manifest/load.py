@@ -11,6 +11,7 @@ from workflow_operator.cli.manifest.documents import read
 from workflow_operator.cli.manifest.rules import JsonObject, problems
 from workflow_operator.cli.manifest.yaml_reader import Document
 from workflow_operator.history.errors import InvalidInput
+from workflow_operator.reconcile.script import why_binary
 from workflow_operator.resources.run import API_VERSION, KIND
 
 _SCRIPT_SUFFIXES = frozenset({".js", ".mjs", ".cjs"})
@@ -97,10 +98,8 @@ def _from_config_map(objects: list[Document], namespace: str, reference: JsonObj
         if (metadata.get("name"), metadata.get("namespace") or "default") != (name, namespace):
             continue
         where = f"ConfigMap {namespace}/{name}"
-        if key in _mapping(each.value, "binaryData", where):
-            raise InvalidInput(
-                f"{where}, key {key!r} is in binaryData, because it is no UTF-8 text: save the file as UTF-8"
-            )
+        if key in (binary := _mapping(each.value, "binaryData", where)):
+            raise InvalidInput(f"{where}, key {key!r} is in binaryData, {why_binary(binary[key])}")
         data = _mapping(each.value, "data", where)
         if key not in data:
             raise InvalidInput(f"{where} has no key {key!r} in data")
