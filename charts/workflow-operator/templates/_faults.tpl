@@ -7,6 +7,9 @@ workflowruns.workflow-operator.dev
 {{- /* Names of images that a container runtime would refuse, or read otherwise than they are meant. */ -}}
 {{- define "workflow-operator.faults.images" -}}
 {{- $wrong := list -}}
+{{- /* As container runtimes read names (github.com/distribution/reference). */ -}}
+{{- $part := "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*" -}}
+{{- $label := "[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?" -}}
 {{- range $place, $image := dict "image" .Values.image "nats.bundled.image" .Values.nats.bundled.image -}}
   {{- range $key := list "registry" "repository" -}}
     {{- $name := printf "%s.%s" $place $key -}}
@@ -21,8 +24,10 @@ workflowruns.workflow-operator.dev
       {{- $wrong = append $wrong (printf "%s is %q: put the registry, with its port, into %s.registry, and what follows the last colon into %s.tag" $name $value $place $place) -}}
     {{- else if regexMatch "\\s" $value -}}
       {{- $wrong = append $wrong (printf "%s is %q: write it without blanks" $name $value) -}}
-    {{- else if and (eq $key "repository") (not (regexMatch "^[a-z0-9._/-]+$" $value)) -}}
-      {{- $wrong = append $wrong (printf "%s is %q: the name of an image has small letters, digits and . _ - /, and no others" $name $value) -}}
+    {{- else if and (eq $key "repository") (not (regexMatch (printf "^%s(/%s)*$" $part $part) $value)) -}}
+      {{- $wrong = append $wrong (printf "%s is %q: a part of the name of an image has small letters and digits, with . _ - only between them, as %q" $name $value "team/workflow-operator") -}}
+    {{- else if and (eq $key "registry") $value (not (regexMatch (printf "^(%s(\\.%s)*|\\[[0-9a-fA-F:]+\\])(:[0-9]{1,5})?(/%s)*$" $label $label $part) $value)) -}}
+      {{- $wrong = append $wrong (printf "%s is %q: expected a host, a port if it needs one, and parts behind it that have small letters and digits, with . _ - only between them, as %q" $name $value "registry.example.com:5000/team") -}}
     {{- end -}}
   {{- end -}}
   {{- if not (kindIs "string" $image.tag) -}}
