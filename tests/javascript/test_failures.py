@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from tests.javascript.sandbox import job, run
-from workflow_operator.history.errors import Deadlock, NotSerializable, PayloadTooLarge, Thrown
+from workflow_operator.history.errors import Deadlock, NotSerializable, PayloadTooLarge, ScriptError, Thrown
 from workflow_operator.javascript.host import Limits, SandboxPool, Session
 from workflow_operator.javascript.worker.modules import HOW_TO_BUNDLE
 
@@ -103,9 +103,28 @@ async def test_a_limit_error_can_be_caught_in_the_script(session: Session) -> No
     assert (await run(session, script)).returned() == "NotSerializable"
 
 
-async def test_a_script_cannot_claim_a_limit(session: Session) -> None:
-    result = await run(session, inside("throw Object.assign(new Error('x'), {name: 'MemoryLimit'})"))
+@pytest.mark.parametrize(
+    "kind",
+    [kind.__name__ for kind in ScriptError.__subclasses__() if kind not in (Thrown, NotSerializable, PayloadTooLarge)]
+    + ["Error", "OrderError"],
+)
+async def test_a_script_cannot_claim_a_limit(session: Session, kind: str) -> None:
+    result = await run(session, inside(f"throw Object.assign(new Error('x'), {{name: '{kind}'}})"))
     assert isinstance(result.error, Thrown)
+    name, message = result.failure()[:2]
+    expected = (kind, "x") if kind in ("Error", "OrderError") else ("Error", f"{kind}: x")
+    assert (name, message) == expected
+
+
+@pytest.mark.parametrize("kind", ["NotSerializable", "PayloadTooLarge", "NotAvailable"])
+async def test_what_was_caught_keeps_its_name_when_it_is_thrown_again(session: Session, kind: str) -> None:
+    calls = {
+        "NotSerializable": "finish(1n)",
+        "PayloadTooLarge": "finish('x'.repeat(1e6))",
+        "NotAvailable": "fetch('x')",
+    }
+    result = await run(session, inside(f"try {{ {calls[kind]} }} catch (e) {{ throw e }}"))
+    assert result.failure()[0] == kind
 
 
 async def test_nothing_is_said_after_the_end(session: Session) -> None:

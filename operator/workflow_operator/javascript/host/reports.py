@@ -15,6 +15,14 @@ _KINDS: dict[str, type[errors.ScriptError]] = {
     for kind in (errors.MemoryLimit, errors.PayloadTooLarge, errors.Deadlock, errors.NotSerializable)
 }
 
+# What ends a run and cannot be caught: a script that gives an error such a name is not believed. (What can be caught of
+# ours, it may well throw again.)
+_NO_SCRIPT_THROWS = {
+    kind.__name__
+    for kind in errors.ScriptError.__subclasses__()
+    if kind not in (errors.Thrown, errors.NotSerializable, errors.PayloadTooLarge)
+}
+
 _CRASHES = (-signal.SIGTRAP, -signal.SIGILL, -signal.SIGABRT, -signal.SIGSEGV)
 _OUT_OF_MEMORY = re.compile(r"out of memory|Cannot allocate memory|MemoryError|bad_alloc")
 
@@ -41,6 +49,8 @@ def failure(
     more = f"\n{cause}" if cause else ""
     match _KINDS.get(kind):
         case None:
+            if name in _NO_SCRIPT_THROWS:
+                name, text = "Error", f"{name}: {text}"
             return errors.Thrown(name, text + more, line=line, column=column, stack=stack)
         case errors.MemoryLimit:
             return errors.MemoryLimit(f"{text} ({memory(limits)}){more}", line=line, column=column)
