@@ -55,6 +55,26 @@ async def test_what_stands_behind_an_error_is_told(session: Session, script: str
     assert error.message == message
 
 
+@pytest.mark.parametrize("words", ["''", "'x'.repeat(900)"])
+async def test_the_first_cause_of_a_long_chain_is_told(session: Session, words: str) -> None:
+    script = f"""let e = new TypeError('root')
+    for (let i = 0; i < 40; i++) e = new Error(`${{i}} ${{{words}}}`, {{cause: e}})
+    function main() {{ throw e }}"""
+    error = (await run(session, script)).error
+    assert isinstance(error, Thrown)
+    assert "caused by Error: 38" in error.message
+    assert error.message.endswith("\n... and at last by TypeError: root (line 1, column 9)")
+
+
+async def test_an_aggregate_says_how_many_errors_it_has(session: Session) -> None:
+    script = (
+        "function main() { throw new AggregateError(Array.from({length: 50}, (_, i) => new Error(`e${i}`)), 'many') }"
+    )
+    error = (await run(session, script)).error
+    assert isinstance(error, Thrown)
+    assert "errors: 50 in all\nerrors[0]: Error: e0" in error.message
+
+
 async def test_an_aggregate_of_the_engine_has_the_place_of_its_first_error(session: Session) -> None:
     script = "async function main() {\n  return Promise.any([\n    Promise.reject(new Error('a')),\n  ])\n}"
     error = (await run(session, script)).error

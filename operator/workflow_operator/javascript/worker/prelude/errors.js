@@ -130,6 +130,7 @@ function headOf(error) {
 
 const OWN = { __proto__: null, name: 1, message: 1, stack: 1, cause: 1, errors: 1 };
 const MOST_CAUSES = 16;
+const LONGEST_CHAIN = 1000;
 const CAUSE_UNITS = 4096;
 
 function fieldsOf(error) {
@@ -159,12 +160,14 @@ function behind(error) {
     if (instanceOf(RealAggregateError, value)) {
       const errors = member(value, 'errors');
       for (let i = 0; isArray(errors) && i < errors.length && i < MOST_CAUSES; i++) add(`errors[${i}]`, member(errors, i));
+      if (isArray(errors) && errors.length > MOST_CAUSES) lines += `\nerrors: ${errors.length} in all`;
     }
     if (member(value, 'cause') !== undefined) add('caused by', member(value, 'cause'));
   }
   if (!looksLikeError(error)) return '';
   look(error);
-  for (let i = 0; i < pending.length && budget-- > 0 && lines.length < CAUSE_UNITS; i++) {
+  let i = 0;
+  for (; i < pending.length && budget-- > 0 && lines.length < CAUSE_UNITS; i++) {
     const { how, value } = pending[i];
     let known = false;
     for (let k = 0; k < told.length; k++) known = known || told[k] === value;
@@ -173,7 +176,17 @@ function behind(error) {
     told[told.length] = value;
     look(value);
   }
-  return slice(lines, 1, CAUSE_UNITS);
+  if (i === pending.length && lines.length <= CAUSE_UNITS) return slice(lines, 1);
+  // The first cause of all is what the reader looks for.
+  const root = rootOf(error);
+  const end = root === error ? '\n...' : `\n... and at last by ${slice(headOf(root), 0, 1024)}${at(placeOf(root))}`;
+  return slice(lines, 1, CAUSE_UNITS - end.length) + end;
+}
+
+function rootOf(error) {
+  let root = error;
+  for (let i = 0; i < LONGEST_CHAIN && looksLikeError(root) && member(root, 'cause') !== undefined; i++) root = member(root, 'cause');
+  return root;
 }
 
 const joinLines = (first, second) => (first === '' || second === '' ? first + second : `${first}\n${second}`);
