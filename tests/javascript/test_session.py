@@ -212,6 +212,28 @@ async def test_a_spent_process_ends_its_run_and_takes_no_other(taken: Taken) -> 
 
 
 @pytest.mark.asyncio
+async def test_a_process_is_spent_once(taken: Taken) -> None:
+    await taken.begin()
+    taken.say({"kind": "spent"}, {"kind": "spent"}, END)
+    with pytest.raises(EngineCrash, match="never sends"):
+        await taken.session.next()
+
+
+@pytest.mark.asyncio
+async def test_who_goes_on_speaking_is_held_to_the_processor_limit(
+    taken: Taken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = 0.0
+    monkeypatch.setattr(SandboxProcess, "cpu_seconds", lambda _: used)
+    await taken.begin(job("", limits=Limits(cpu_seconds=5)))
+    taken.say(LOG, LOG, LOG)
+    assert await taken.session.next() == LogLine("info", "x")
+    used = 9.0
+    with pytest.raises(CpuLimit):
+        await taken.session.next()
+
+
+@pytest.mark.asyncio
 async def test_a_job_with_more_memory_than_the_process_was_made_for_is_refused(taken: Taken) -> None:
     with pytest.raises(ValueError, match="134217728"):
         await taken.begin(job("", limits=Limits(memory_bytes=1 << 30)))

@@ -143,6 +143,8 @@ class Session:
                 raise reports.last_seen(message, run.since)
             if not isinstance(message, Spent):
                 return message
+            if self._broken:
+                raise _malformed("once more that its process is spent")
             self._broken = True
 
     def _taken(self, run: _Run, message: HostCall | LogLine | Returned) -> HostCall | LogLine | Returned:
@@ -195,6 +197,9 @@ class Session:
         if run.cpu_from is None:
             run.cpu_from = self._process.cpu_seconds()
         while True:
+            # Where the kernel does not stop it, somebody has taken its limit off: also one who goes on speaking.
+            if self._process.cpu_seconds() - run.cpu_from > run.job.limits.cpu_seconds + _KERNEL_GRACE_SECONDS:
+                raise reports.processor(run.job.limits, run.since)
             wait = min(run.wall_left, _LOOK_SECONDS)
             last = wait == run.wall_left
             started = self._clock()
@@ -207,10 +212,6 @@ class Session:
                     raise reports.wall(run.job.limits, run.since) from None
             finally:
                 run.wall_left = max(0.0, run.wall_left - (self._clock() - started))
-            used = self._process.cpu_seconds() - run.cpu_from
-            # Where the kernel does not stop it, somebody has taken its limit off.
-            if used > run.job.limits.cpu_seconds + _KERNEL_GRACE_SECONDS:
-                raise reports.processor(run.job.limits, run.since)
         # Told once the loop turns: the watchdog may have ended the process for it.
         if self._over_budget:
             raise _host_limit(run)
