@@ -4,91 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
-from functools import partial, reduce
+from functools import partial
 from random import Random
-from typing import Any
-from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.clock import settle
-from tests.fakes.counted import Moved, sample
-from tests.fakes.events import KEY, at, event, plain
-from tests.fakes.feed import Everything, HeldEvent, MemoryFeed, Slow
+from tests.fakes.events import KEY, plain
+from tests.fakes.feed import HeldEvent, MemoryFeed, Slow
 from tests.fakes.memory import MemoryDataBus
-from workflow_operator.history import EventType, InstanceEvent, InstanceKey, InstanceStatus, decode_status, fold
+from tests.projector.world import LIFE, OTHER, T, collect, folded, held, now, project, record, stored
+from workflow_operator.history import InstanceEvent, InstanceKey, InstanceStatus, decode_status, fold
 from workflow_operator.history.errors import InvalidInput, Unavailable, UnknownFormat
 from workflow_operator.projector import Projector
-from workflow_operator.projector.projector import lag
-
-T = EventType
-OTHER = InstanceKey("team-b", UUID(int=77))
-LIFE: list[Any] = [
-    (T.STARTED, {"script": "1", "input": {"a": 1}}),
-    (T.TRANSITION, {"memory": {"n": 1}}),
-    (T.OUTPUT, {"output": None}),
-    (T.TRANSITION, {"memory": None}),
-    (T.SUCCEEDED, {"output": 7}),
-]
-
-
-async def record(bus: MemoryDataBus, *keys: InstanceKey, steps: Sequence[Any] = LIFE) -> list[InstanceEvent]:
-    """The same life for each instance, in one stream."""
-    last = dict.fromkeys(keys, 0)
-    events: list[InstanceEvent] = []
-    for place, (kind, fields) in enumerate(steps):
-        for key in keys:
-            number = 100 * place + keys.index(key)
-            stored = await bus.push_instance_event(event(kind, sequence=number, key=key, **fields), last[key])
-            last[key] = stored.sequence
-            events.append(stored)
-    return events
-
-
-async def folded(bus: MemoryDataBus, key: InstanceKey = KEY) -> InstanceStatus:
-    status: InstanceStatus | None = None
-    for past in await bus.query_history(key):
-        status = fold(status, past)
-    assert status is not None
-    return status
-
-
-async def stored(bus: MemoryDataBus, key: InstanceKey = KEY) -> InstanceStatus | None:
-    return (await bus.query_statuses([key])).get(key)
-
-
-def now() -> datetime:
-    return at(1000)
-
-
-async def project(bus: Any, *feeds: MemoryFeed, slept: list[float] | None = None) -> None:
-    """Run one projector on each feed until all of them wait."""
-
-    async def sleep(seconds: float) -> None:
-        if slept is not None:
-            slept.append(seconds)
-        if seconds >= 10:
-            await asyncio.Event().wait()
-        await asyncio.sleep(0)
-
-    tasks = [asyncio.create_task(Projector(bus, feed, Everything(), sleep, now).start()) for feed in feeds]
-    await settle()
-    failed = [task for task in tasks if task.done()]
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    assert not failed, [task.exception() for task in failed]
-
-
-async def collect(read: Any, *args: Any, **named: Any) -> list[Any]:
-    return [each async for each in read(*args, **named)]
-
-
-def held(events: Sequence[InstanceEvent]) -> list[HeldEvent]:
-    return [HeldEvent(one) for one in events]
 
 
 @settings(derandomize=True, deadline=None, max_examples=40, database=None)
@@ -337,146 +267,3 @@ async def test_only_its_own_partitions_are_followed() -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert sorted(number for number in range(4) if feed.batches[number]) == [0, 2]
-
-
-async def test_histories_are_compared_with_statuses_at_the_start_and_when_asked() -> None:
-    bus = MemoryDataBus()
-    await record(bus, KEY)
-    await record(bus, OTHER, steps=[*LIFE, LIFE[1]])
-    gone = InstanceKey("team-c", UUID(int=5))
-    feed = MemoryFeed({}, behind=[gone, OTHER, KEY])
-
-    async def sleep(_: float) -> None:
-        await asyncio.Event().wait()
-
-    projector = Projector(bus, feed, Everything(), sleep, now)
-    task = asyncio.create_task(projector.start())
-    await settle()
-    # The damaged one before it holds nobody up.
-    assert await stored(bus, OTHER) is None
-    first = await stored(bus)
-    assert first is not None
-    assert first.terminal
-    bus._statuses.clear()
-    projector.compare_tails()
-    await settle()
-    assert await stored(bus) is not None
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
-async def test_what_was_read_before_nats_came_back_with_less_is_forgotten() -> None:
-    before, after = MemoryDataBus(), MemoryDataBus()
-    await record(before, OTHER)
-    read = await record(before, KEY, steps=LIFE[:4])
-    restored = await record(after, KEY)
-    assert restored[-1].sequence < read[-1].sequence
-    back = asyncio.Event()
-    feed = MemoryFeed({0: [held(read)]})
-    pull = feed.pull
-
-    async def pull_when_back(*args: Any) -> Sequence[HeldEvent]:
-        if feed.given and not back.is_set():
-            await back.wait()
-            feed.batches[0].append(held(restored[-1:]))
-        return await pull(*args)
-
-    async def sleep(_: float) -> None:
-        await asyncio.Event().wait()
-
-    feed.pull = pull_when_back  # type: ignore[method-assign]
-    projector = Projector(before, feed, Everything(), sleep, now)
-    task = asyncio.create_task(projector.start())
-    await settle()
-    assert await stored(before) == (await folded(before)).replace(sequence=1)
-    # Another projector has folded the rest already.
-    status = reduce(fold, restored[:-1], None)
-    assert status is not None
-    await after.write_status(status)
-    projector._bus = after
-    projector.compare_tails()
-    back.set()
-    await settle()
-    assert await stored(after) == (await folded(after)).replace(sequence=2)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
-async def test_a_comparison_that_is_interrupted_is_done_again() -> None:
-    bus = MemoryDataBus()
-    await record(bus, KEY)
-    read, failures = bus.read_history, 1
-
-    async def failing(key: InstanceKey, *, after: int = 0) -> AsyncIterator[InstanceEvent]:
-        nonlocal failures
-        failures -= 1
-        if failures >= 0:
-            raise Unavailable("no answer")
-        async for one in read(key, after=after):
-            yield one
-
-    async def sleep(seconds: float) -> None:
-        await (asyncio.sleep(0) if seconds <= 10 else asyncio.Event().wait())
-
-    bus.read_history = failing  # type: ignore[method-assign, assignment]
-    projector = Projector(bus, MemoryFeed({}, behind=[KEY]), Everything(), sleep, now)
-    task = asyncio.create_task(projector.start())
-    await settle()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    assert failures < 0
-    assert await stored(bus) is not None
-
-
-async def test_what_is_folded_is_counted_once_and_how_late_it_was() -> None:
-    bus = MemoryDataBus()
-    events = await record(bus, KEY)
-    moved = Moved()
-    # The second half comes before the first, and all of it twice.
-    await project(bus, MemoryFeed({0: [held(events[3:]), held(events), held(events)]}))
-    assert moved.by("projected_events_total") == len(events)
-    assert moved.by("projection_refolds_total") == 1
-    lag = (now() - events[-1].time).total_seconds()
-    assert (moved.by("projection_lag_seconds_count"), moved.by("projection_lag_seconds_sum")) == (1, lag)
-
-
-async def test_an_event_that_comes_again_with_new_ones_is_not_counted_again() -> None:
-    bus = MemoryDataBus()
-    events = await record(bus, KEY)
-    moved = Moved()
-    await project(bus, MemoryFeed({0: [held(events[:2]), held(events)]}))
-    assert moved.by("projected_events_total") == len(events)
-    assert moved.by("projection_lag_seconds_count") == 2
-
-
-async def test_a_clock_behind_that_of_the_writer_makes_no_negative_lag() -> None:
-    bus = MemoryDataBus()
-    events = await record(bus, KEY)
-    assert lag(events[-1].time, events[0].time) == 0
-
-
-async def test_what_waits_in_its_own_partitions_is_shown() -> None:
-    feed = MemoryFeed({number: [held([event(T.STARTED)] * 2)] for number in range(4)}, partitions=4)
-    shown: list[float] = []
-
-    class Odd:
-        def owns(self, key: str) -> bool:
-            return key in ("partition-1", "partition-3")
-
-    async def pull(*_: object) -> Sequence[HeldEvent]:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    async def sleep(seconds: float) -> None:
-        if seconds == 15:
-            shown.append(sample("projection_pending_events"))
-            feed.fail_pending = Unavailable("no answer")
-        await (asyncio.sleep(0) if len(shown) < 2 else asyncio.Event().wait())
-
-    feed.pull = pull  # type: ignore[method-assign]
-    task = asyncio.create_task(Projector(MemoryDataBus(), feed, Odd(), sleep, now).start())
-    await settle()
-    assert not task.done()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    assert shown == [4, 4]

@@ -1,19 +1,16 @@
 """The reconciler against a cluster, a bus and an engine in memory."""
 
-import asyncio
 from base64 import b64encode
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.fakes.clock import settle
 from tests.fakes.cluster import SCRIPT
 from tests.fakes.records import event
 from tests.reconcile.world import EXECUTOR, FINISHED, INSTANCE, NOW, OTHER, RUN, UID, World, instance
-from workflow_operator.history import InstanceKey, InstanceStatus, Origin, StatusValue
-from workflow_operator.history.errors import InvalidInput, NotSerializable, PayloadTooLarge, UnknownFormat
-from workflow_operator.reconcile import OrphanSweeper
+from workflow_operator.history import Origin, StatusValue
+from workflow_operator.history.errors import InvalidInput, NotSerializable, PayloadTooLarge
 
 
 def nested(levels: int) -> list[Any]:
@@ -387,80 +384,3 @@ async def test_a_deletion_that_another_replica_has_acted_on_is_forgotten(world: 
     cancelled = {"status": StatusValue.CANCELLED, "ended_at": NOW, "origin": Origin(cluster="c", name="run")}
     world.reconciler.status_changed(instance(2, **cancelled))
     assert list(world.objects) == []
-
-
-class TestOrphans:
-    @pytest.fixture
-    def sweeper(self, world: World) -> OrphanSweeper:
-        return OrphanSweeper(world.cluster, world.runner, world.share, "this-cluster")
-
-    def pending(self, cluster: str = "this-cluster", **fields: Any) -> InstanceStatus:
-        return instance(1, origin=Origin(cluster=cluster, name="run"), **fields)
-
-    async def test_an_instance_without_its_object_is_cancelled(self, world: World, sweeper: OrphanSweeper) -> None:
-        sweeper.observe(self.pending())
-        await sweeper.sweep()
-        assert world.runner.cancelled == [INSTANCE]
-
-    async def test_a_history_that_cannot_be_read_is_told_of_and_keeps_no_other_from_being_swept(
-        self, world: World, sweeper: OrphanSweeper, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        unreadable = InstanceKey("default", OTHER)
-        cancel = world.runner.cancel
-
-        async def fail_for_one(key: InstanceKey, reason: str) -> bool:
-            if key == unreadable:
-                raise UnknownFormat("an event of a newer release")
-            return await cancel(key, reason)
-
-        monkeypatch.setattr(world.runner, "cancel", fail_for_one)
-        sweeper.observe(self.pending().replace(instance_id=OTHER))
-        sweeper.observe(self.pending())
-        await sweeper.sweep()
-        assert world.runner.cancelled == [INSTANCE]
-        assert f"instance {unreadable}: not cancelled: an event of a newer release" in caplog.text
-
-    async def test_an_object_recreated_under_the_name_is_another(self, world: World, sweeper: OrphanSweeper) -> None:
-        world.cluster.create("run", OTHER)
-        sweeper.observe(self.pending())
-        await sweeper.sweep()
-        assert world.runner.cancelled == [INSTANCE]
-
-    async def test_an_object_that_is_there_is_left(self, world: World, sweeper: OrphanSweeper) -> None:
-        world.cluster.create("run", UID)
-        sweeper.observe(self.pending())
-        await sweeper.sweep()
-        assert world.runner.cancelled == []
-
-    async def test_a_list_that_lags_is_not_believed(
-        self, world: World, sweeper: OrphanSweeper, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        async def nothing() -> frozenset[str]:
-            return frozenset()
-
-        world.cluster.create("run", UID)
-        monkeypatch.setattr(world.cluster, "run_uids", nothing)
-        sweeper.observe(self.pending())
-        await sweeper.sweep()
-        assert (world.runner.cancelled, world.cluster.looks) == ([], 1)
-
-    async def test_a_gained_share_is_swept_at_once(self, world: World, sweeper: OrphanSweeper) -> None:
-        world.share.mine = False
-        sweeper.observe(self.pending())
-        running = asyncio.create_task(sweeper.run())
-        await settle()
-        assert world.runner.cancelled == []
-        world.share.mine = True
-        sweeper.shares_changed()
-        await settle()
-        assert world.runner.cancelled == [INSTANCE]
-        running.cancel()
-
-    @pytest.mark.parametrize("why", ["another cluster", "ended", "another replica's"])
-    async def test_what_is_not_ours_to_judge(self, world: World, sweeper: OrphanSweeper, why: str) -> None:
-        sweeper.observe(self.pending(cluster="another" if why == "another cluster" else "this-cluster"))
-        if why == "ended":
-            sweeper.observe(self.pending(status=StatusValue.COMPLETE, ended_at=NOW))
-        world.share.mine = why != "another replica's"
-        await sweeper.sweep()
-        assert world.runner.cancelled == []
