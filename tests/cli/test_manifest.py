@@ -100,7 +100,17 @@ def binary(key: str) -> str:
         ("run.yaml", "a: [", "line 2, column 1: not YAML"),
         ("run.yaml", "", "expected exactly one WorkflowRun"),
         ("run.yaml", "just text", "found 0 WorkflowRuns among 1 documents"),
-        ("run.yaml", CONFIG_MAP, "found 0 WorkflowRuns among 1 documents"),
+        ("run.yaml", CONFIG_MAP, "found 0 WorkflowRuns among 1 documents: ConfigMap of v1"),
+        (
+            "run.yaml",
+            f"{NAMED}spec: {{script: x}}\n".replace("v1alpha1", "v1").replace("kind: WorkflowRun", "kind: Workflowrun"),
+            "among 1 documents: Workflowrun of workflow-operator.dev/v1",
+        ),
+        (
+            "run.yaml",
+            f"{NAMED}spec: {{script: x}}\n".replace("v1alpha1", "v1"),
+            "WorkflowRun of workflow-operator.dev/v1",
+        ),
         ("run.yaml", f"{NAMED}spec: {{script: x}}\n---\n{NAMED}spec: {{script: y}}\n", "found 2 WorkflowRuns among 2"),
         ("run.yaml", NAMED.replace("v1alpha1", "v9") + "spec: {script: x}\n", "of workflow-operator.dev/v1alpha1"),
         ("run.yaml", NAMED + FROM, "names key 'main.js' of ConfigMap default/scripts"),

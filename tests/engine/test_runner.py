@@ -185,6 +185,11 @@ async def test_an_input_is_as_large_as_its_compact_utf_8(given: Any, stored_byte
     assert len(event.input) == stored_bytes
 
 
+async def test_an_input_over_the_cap_is_told_with_its_size_and_the_setting() -> None:
+    with pytest.raises(InvalidInput, match=r"has 300002 bytes .* at most 262144 \(WORKFLOW_OPERATOR_PAYLOAD_BYTES\)"):
+        await World(script).runner.execute("team-a", "source", args="漢" * 100_000)
+
+
 async def test_a_null_input_is_told_from_none() -> None:
     world = World(script)
     drawn = await world.runner.execute("team-a", "source", args=Json.NULL)

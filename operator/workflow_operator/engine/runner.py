@@ -145,5 +145,8 @@ def _checked_input(key: InstanceKey, args: Json | JsonValue, limit: int) -> Json
     except NotSerializable as error:
         raise InvalidInput(f"instance {key}: the input cannot be stored: {error}") from error
     if len(value) > limit:
-        raise InvalidInput(f"instance {key}: the input has {len(value)} bytes as JSON; expected at most {limit}")
+        raise InvalidInput(
+            f"instance {key}: the input has {len(value)} bytes as JSON; expected at most {limit} "
+            "(WORKFLOW_OPERATOR_PAYLOAD_BYTES)"
+        )
     return value

@@ -58,7 +58,7 @@ def _manifest(path: Path, documents: list[Document]) -> Loaded:
     if len(runs) != 1 or runs[0].value.get("apiVersion") != API_VERSION:
         raise InvalidInput(
             f"expected exactly one {KIND} of {API_VERSION}, or a script whose name ends in .js; found "
-            f"{len(runs)} {KIND}s among {len(documents)} documents"
+            f"{len(runs)} {KIND}s among {len(documents)} documents{_kinds(objects)}"
         )
     (document,) = runs
     if found := problems(document.value, document.lines):
@@ -76,6 +76,12 @@ def _manifest(path: Path, documents: list[Document]) -> Loaded:
     )
     run = LocalRun(namespace, name, script, spec.get("entrypoint"), spec.get("input"))
     return Loaded(run, path, first_line, notes)
+
+
+def _kinds(objects: list[Document]) -> str:
+    """The kinds that a file has, as far as they fit on a line: a misspelt one is seen."""
+    kinds = list(dict.fromkeys(f"{each.value.get('kind')} of {each.value.get('apiVersion')}" for each in objects))
+    return f": {', '.join(kinds[:3])[:200]}" if kinds else ""
 
 
 def _unlisted(document: Document) -> list[Document]:
