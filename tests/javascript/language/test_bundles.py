@@ -12,6 +12,7 @@ from workflow_operator.javascript.host import Session
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 WORKS = [
+    ("var flow = (() => { async function run() { return 'ok' } return { default: run } })()", None),
     ("export function main() { return 'ok' }", None),
     ("// first\nexport async function main() { return 'ok' }", None),
     ("export const limit = 3\nexport const main = () => limit && 'ok'", None),

@@ -151,7 +151,8 @@ class _Script:
         state_function = next((name for name in self._functions() if name.startswith("state")), None)
         if entry is None and state_function is not None:
             entry = self._first([state_function])
-        return entry or self._first([f"{holder}.main" for holder in ("flow", *self._objects())])
+        held = (f"{holder}.{name}" for holder in ("flow", *self._objects()) for name in ("main", "default"))
+        return entry or self._first(held)
 
     def _first(self, expressions: Iterable[str]) -> tuple[str, Any] | None:
         for expression in expressions:

@@ -32,6 +32,7 @@ const missing = {
   WritableStream: 'use an array', TransformStream: 'use an async generator', Event: 'call a function', CustomEvent: 'call a function',
   EventTarget: 'call a function', MessageChannel: 'a script runs alone', BroadcastChannel: 'a script runs alone',
   DOMException: 'use Error', sessionStorage: 'pass what is to be kept to transition', location: 'a script has no page',
+  define: 'bundle with --format=iife, AMD modules have no loader here', System: 'bundle with --format=iife, it has no loader here',
   __dirname: 'a script has no files', __filename: 'a script has no files',
 };
 
