@@ -106,6 +106,18 @@ async def test_what_ran_before_does_not_show_in_what_buffers_a_script_gets(pool:
     assert seen == [["128"], ["128"]]
 
 
+async def test_a_frozen_global_object_keeps_its_globals(session: Session) -> None:
+    script = """Object.freeze(globalThis)
+    function main() { console.log(new URL('http://a').href); return [new URL('http://b').href, new Uint8Array(3).length, URL === URL] }"""
+    result = await run(session, script)
+    assert (result.returned(), result.texts) == (["http://b/", 3, True], ["http://a/"])
+
+
+async def test_a_line_in_a_group_costs_no_more_than_what_is_shown_of_it(session: Session) -> None:
+    script = "function main() { for (let i = 0; i < 30; i++) console.group(); console.log('%s', '\\n'.repeat(1e7)); return 1 }"
+    assert (await run(session, script)).returned() == 1
+
+
 async def test_small_arrays_are_not_counted(session: Session) -> None:
     script = "function main() { for (let i = 0; i < 300000; i++) new Uint8Array(64); return 'ok' }"
     assert (await run(session, job(script, limits=Limits(memory_bytes=16 * 1024 * 1024)))).returned() == "ok"

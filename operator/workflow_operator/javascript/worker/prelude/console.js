@@ -30,6 +30,7 @@ function joined(values, from, start) {
 
 function indented(line) {
   if (indent === '') return line;
+  line = slice(line, 0, job.limits.log_line_bytes + 1);
   let out = indent, from = 0;
   for (let end = indexOf(line, '\n', 0); end >= 0; end = indexOf(line, '\n', from)) {
     out += slice(line, from, end + 1) + indent;

@@ -88,7 +88,8 @@ function lazy(names, make) {
     const name = names[i];
     const take = { get [name]() {
       const value = all()[name];
-      hide(global, name, value);
+      // A script may have frozen the global object.
+      tryDefineProperty(global, name, { __proto__: null, value, writable: true, enumerable: false, configurable: true });
       return value;
     } };
     const accessor = getOwnPropertyDescriptor(take, name);
