@@ -87,7 +87,6 @@ async def taken() -> AsyncIterator[Taken]:
     theirs.close()
 
 
-@pytest.mark.asyncio
 async def test_a_run_from_begin_to_end(taken: Taken) -> None:
     await taken.begin()
     taken.say(LOG, CALL)
@@ -100,7 +99,6 @@ async def test_a_run_from_begin_to_end(taken: Taken) -> None:
 
 
 @pytest.mark.parametrize("late", [LOG, END, CALL, READY, {"kind": "spent"}], ids=lambda late: late["kind"])
-@pytest.mark.asyncio
 async def test_who_speaks_after_the_end_is_not_used_again(taken: Taken, late: dict[str, Any]) -> None:
     await taken.begin()
     taken.say(END)
@@ -113,7 +111,6 @@ async def test_who_speaks_after_the_end_is_not_used_again(taken: Taken, late: di
 
 
 @pytest.mark.parametrize("early", [LOG, END, CALL], ids=lambda early: early["kind"])
-@pytest.mark.asyncio
 async def test_who_speaks_while_a_call_is_unanswered_is_ended(taken: Taken, early: dict[str, Any]) -> None:
     await taken.begin()
     taken.say(CALL)
@@ -128,7 +125,6 @@ async def test_who_speaks_while_a_call_is_unanswered_is_ended(taken: Taken, earl
 @pytest.mark.parametrize(
     "message", [READY, {"kind": "other"}, {**CALL, "name": "fetch"}, {**LOG, "level": "loud"}, {**END, "more": 1}]
 )
-@pytest.mark.asyncio
 async def test_what_is_not_expected_ends_the_run(taken: Taken, message: dict[str, Any]) -> None:
     await taken.begin()
     taken.say(message)
@@ -140,7 +136,6 @@ async def test_what_is_not_expected_ends_the_run(taken: Taken, message: dict[str
 @pytest.mark.parametrize(
     "first", [b"{}", b"[]", b'{"kind":"ready"}', b'{"kind":"ready","pid":1}', b"\xff", b"9" * 5000]
 )
-@pytest.mark.asyncio
 async def test_who_is_not_ready_is_not_used(taken: Taken, first: bytes) -> None:
     await taken.session.begin(job(""))
     taken.say_raw(frame(first))
@@ -148,7 +143,6 @@ async def test_who_is_not_ready_is_not_used(taken: Taken, first: bytes) -> None:
         await taken.session.next()
 
 
-@pytest.mark.asyncio
 async def test_frames_are_bounded_by_the_limits_of_the_job(taken: Taken) -> None:
     await taken.begin(job("", limits=Limits(payload_bytes=1024 * 1024)))
     await asyncio.to_thread(taken.say, {**END, "output": "x" * 1_000_000})
@@ -159,7 +153,6 @@ async def test_frames_are_bounded_by_the_limits_of_the_job(taken: Taken) -> None
         await taken.session.next()
 
 
-@pytest.mark.asyncio
 async def test_no_large_frame_before_the_first_job(taken: Taken) -> None:
     taken.say_raw((70_000).to_bytes(4, "big"))
     await eventually(lambda: taken.process.channel.error is not None)
@@ -169,7 +162,6 @@ async def test_no_large_frame_before_the_first_job(taken: Taken) -> None:
         await taken.session.next()
 
 
-@pytest.mark.asyncio
 async def test_values_and_lines_are_held_to_the_limits(taken: Taken) -> None:
     limits = Limits(payload_bytes=100, log_lines=3)
     await taken.begin(job("", limits=limits))
@@ -180,7 +172,6 @@ async def test_values_and_lines_are_held_to_the_limits(taken: Taken) -> None:
         await taken.session.next()
 
 
-@pytest.mark.asyncio
 async def test_a_value_over_the_cap_ends_the_process(taken: Taken) -> None:
     await taken.begin(job("", limits=Limits(payload_bytes=100)))
     taken.say({**END, "output": "x" * 200})
@@ -192,7 +183,6 @@ async def test_a_value_over_the_cap_ends_the_process(taken: Taken) -> None:
 @pytest.mark.parametrize(
     ("error", "kind", "clean"), [("Thrown", Thrown, True), ("MemoryLimit", MemoryLimit, False), ("Other", Thrown, True)]
 )
-@pytest.mark.asyncio
 async def test_only_a_throw_leaves_the_process_fit(
     taken: Taken, error: str, kind: type[Exception], clean: bool
 ) -> None:
@@ -203,7 +193,6 @@ async def test_only_a_throw_leaves_the_process_fit(
     assert taken.session.clean is clean
 
 
-@pytest.mark.asyncio
 async def test_a_spent_process_ends_its_run_and_takes_no_other(taken: Taken) -> None:
     await taken.begin()
     taken.say({"kind": "spent"}, END)
@@ -211,7 +200,6 @@ async def test_a_spent_process_ends_its_run_and_takes_no_other(taken: Taken) -> 
     assert not taken.session.clean
 
 
-@pytest.mark.asyncio
 async def test_a_process_is_spent_once(taken: Taken) -> None:
     await taken.begin()
     taken.say({"kind": "spent"}, {"kind": "spent"}, END)
@@ -219,7 +207,6 @@ async def test_a_process_is_spent_once(taken: Taken) -> None:
         await taken.session.next()
 
 
-@pytest.mark.asyncio
 async def test_who_goes_on_speaking_is_held_to_the_processor_limit(
     taken: Taken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,13 +220,11 @@ async def test_who_goes_on_speaking_is_held_to_the_processor_limit(
         await taken.session.next()
 
 
-@pytest.mark.asyncio
 async def test_a_job_with_more_memory_than_the_process_was_made_for_is_refused(taken: Taken) -> None:
     with pytest.raises(ValueError, match="134217728"):
         await taken.begin(job("", limits=Limits(memory_bytes=1 << 30)))
 
 
-@pytest.mark.asyncio
 async def test_the_executor_holds_the_processor_limit_too(taken: Taken, monkeypatch: pytest.MonkeyPatch) -> None:
     used = 0.0
     monkeypatch.setattr(SandboxProcess, "cpu_seconds", lambda _: used)
@@ -257,7 +242,6 @@ async def test_the_executor_holds_the_processor_limit_too(taken: Taken, monkeypa
         await running
 
 
-@pytest.mark.asyncio
 async def test_an_answer_that_is_not_recorded_does_not_renew_the_processor_limit(
     taken: Taken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,7 +263,6 @@ def spin(seconds: float) -> None:
         pass
 
 
-@pytest.mark.asyncio
 async def test_a_run_that_costs_the_loop_too_much_ends(taken: Taken, monkeypatch: pytest.MonkeyPatch) -> None:
     parse = envelope_module.parse
 
@@ -305,7 +288,6 @@ async def test_a_run_that_costs_the_loop_too_much_ends(taken: Taken, monkeypatch
     assert not taken.session.clean
 
 
-@pytest.mark.asyncio
 async def test_the_watchdog_breaks_off_what_makes_the_loop_stand_still(
     taken: Taken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,7 +301,6 @@ async def test_the_watchdog_breaks_off_what_makes_the_loop_stand_still(
     assert taken.killed == ["1"]
 
 
-@pytest.mark.asyncio
 async def test_a_run_that_made_the_loop_stand_still_is_not_told_to_have_crashed(
     taken: Taken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,7 +320,6 @@ async def test_a_run_that_made_the_loop_stand_still_is_not_told_to_have_crashed(
     assert taken.killed == ["1"]
 
 
-@pytest.mark.asyncio
 async def test_steps_that_are_short_are_left_alone(taken: Taken, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workflow_operator.javascript.host.guard.STILL_SECONDS", 0.3)
     monkeypatch.setattr("workflow_operator.javascript.host.guard._LOOK_SECONDS", 0.05)
@@ -356,7 +336,6 @@ async def test_steps_that_are_short_are_left_alone(taken: Taken, monkeypatch: py
     assert taken.killed == []
 
 
-@pytest.mark.asyncio
 async def test_guarded_work_can_be_cancelled_and_told_errors(taken: Taken) -> None:
     seen: list[str] = []
 
