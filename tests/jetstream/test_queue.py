@@ -14,7 +14,7 @@ from tests.fakes.records import new_key
 from workflow_operator.history import Delivery, InstanceKey
 from workflow_operator.history.errors import Unavailable
 from workflow_operator.jetstream.connection import Connection
-from workflow_operator.jetstream.lanes import admissible, passed_delay, pause_between_passes
+from workflow_operator.jetstream.lanes import admissible, passed_delay, pause_between_looks
 from workflow_operator.jetstream.queue import JetStreamWorkQueue, timer_is_stale
 from workflow_operator.jetstream.server import EmbeddedServer
 from workflow_operator.jetstream.topology import (
@@ -247,8 +247,9 @@ async def test_who_stops_pulling_keeps_nothing(connection: Connection, queue: Je
 def test_what_is_passed_comes_again_after_the_whole_backlog() -> None:
     assert passed_delay(10) < 2
     assert passed_delay(10_000) == 11
-    assert pause_between_passes(10) == 5
-    assert pause_between_passes(10_000) == 100
+    assert [pause_between_looks(10, passing) for passing in (True, False)] == [5, 5]
+    # Who comes to a lane that nobody else was in is found soon.
+    assert [pause_between_looks(10_000, passing) for passing in (True, False)] == [100, 10]
     key = new_key("held")
     assert not admissible({"team-a": 50}, lambda key: key.namespace != "team-a")
     assert admissible({"team-a": 50, "other": 1}, lambda key: key.namespace != "team-a")

@@ -31,6 +31,8 @@ _FAILED_PAUSE_SECONDS = 0.5
 # Looking past a backlog costs two messages for each instance in it: at most a hundred a second over time.
 _PASSED_A_SECOND = 100
 _LEAST_PAUSE_SECONDS = 5.0
+# To find out that nobody else is there costs one request, and a line of the answer for each instance.
+_LOOKED_AT_A_SECOND = 1000
 _PASSED_DELAY_SECONDS = 1.0
 
 Admits = Callable[[InstanceKey], bool]
@@ -52,9 +54,9 @@ def passed_delay(backlog: int) -> float:
     return _PASSED_DELAY_SECONDS + backlog / 1000
 
 
-def pause_between_passes(backlog: int) -> float:
-    """Seconds until a backlog may be passed once more. Pure."""
-    return max(_LEAST_PAUSE_SECONDS, backlog / _PASSED_A_SECOND)
+def pause_between_looks(backlog: int, passing: bool) -> float:
+    """Seconds until it is asked again who waits in a lane; longer after a look that has the backlog passed. Pure."""
+    return max(_LEAST_PAUSE_SECONDS, backlog / (_PASSED_A_SECOND if passing else _LOOKED_AT_A_SECOND))
 
 
 class Lanes:
@@ -188,8 +190,8 @@ class _Lane:
             return False
         waiting = await waiting_in_lane(self._connection, self._number)
         self._backlog = sum(waiting.values())
-        self._not_before = now + pause_between_passes(self._backlog)
         self._passing = self._backlog if admissible(waiting, self._lanes.admits) else 0
+        self._not_before = now + pause_between_looks(self._backlog, self._passing > 0)
         return self._passing > 0
 
     async def _offer(self, message: Msg) -> None:
