@@ -68,6 +68,11 @@ class MemoryDataBus:
         self._events.clear()
         self._statuses.clear()
 
+    def forge_status(self, key: InstanceKey, body: bytes) -> None:
+        """Have anything stand in the place of a status."""
+        self._last_status += 1
+        self._statuses[key] = (self._last_status, body)
+
     async def query_instance_status(
         self, namespace: str | None = None, instance_id: UUID | None = None
     ) -> list[InstanceStatus]:

@@ -11,7 +11,7 @@ import pytest
 from tests.fakes.polling import eventually
 from tests.fakes.records import event, new_key, status
 from workflow_operator.history import EventType, InstanceKey, encode_event, encode_status
-from workflow_operator.history.errors import InvalidInput, UnknownFormat
+from workflow_operator.history.errors import InvalidInput, UnknownFormat, UnreadableStatus
 from workflow_operator.history.subjects import HISTORY, STATUS
 from workflow_operator.jetstream.bus import JetStreamDataBus
 from workflow_operator.jetstream.connection import Connection
@@ -123,7 +123,7 @@ async def test_readers_of_statuses(connection: Connection, bus: JetStreamDataBus
     await bus.write_status(sound)
     found = {key: each async for batch in bus.read_statuses([*keys, sound.key]) for key, each in batch.items()}
     assert found.keys() == {*keys, sound.key}
-    assert {type(found[key]) for key in keys} == {InvalidInput, UnknownFormat}
+    assert {type(found[key]) for key in keys} == {UnreadableStatus, UnknownFormat}
     assert [each.key for each in await bus.query_instance_status()] == [sound.key]
     assert [key async for key in bus.tails()] == []
 

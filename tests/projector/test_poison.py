@@ -100,6 +100,19 @@ async def test_no_instance_keeps_another_from_being_projected(operation: str, er
     assert len(feed.given) == 5
 
 
+@pytest.mark.parametrize("body", [b"", b"null", b"{}", b"[" * 5000, b'{"version":1}', b"\xff"])
+async def test_a_status_that_is_none_is_made_again_from_the_history(body: bytes) -> None:
+    bus = MemoryDataBus()
+    events = await recorded(bus, KEY)
+    bus.forge_status(KEY, body)
+    # The last event alone, and then a comparison that finds nothing to do.
+    feed = MemoryFeed({0: [[Given(events[-1])]]}, behind=[KEY])
+    await project(bus, feed)
+    status = (await bus.query_statuses([KEY]))[KEY]
+    assert (status.history_sequence, status.terminal) == (events[-1].sequence, True)
+    assert {one.fate for one in feed.given} == {"ack"}
+
+
 async def test_a_status_too_large_in_every_form_is_written_twice_and_then_left() -> None:
     bus = Poisoned("write", PayloadTooLarge("too large"))
     started = await bus.push_instance_event(event(T.STARTED, key=OTHER, script="1"), 0)

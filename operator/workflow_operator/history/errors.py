@@ -10,6 +10,7 @@ Each class says who must act: a ``Retryable`` error may go away by itself and th
     │   └── Conflict               someone else appended first
     └── Terminal
         ├── InvalidInput           a name, manifest, script or argument that cannot be accepted
+        │   └── UnreadableStatus   what stands in the place of a status is none; the history makes it again
         ├── NotFound               no such instance
         ├── UnknownFormat          an event or status written by a newer release
         ├── TopologyMismatch       an existing stream or consumer differs from the declared one
@@ -63,6 +64,14 @@ class Conflict(Retryable):
 
 class InvalidInput(Terminal):
     """A name, manifest, script or argument that cannot be accepted."""
+
+
+class UnreadableStatus(InvalidInput):
+    """What stands in the place of a status is none; ``sequence`` is where. The history makes the status again."""
+
+    def __init__(self, message: str, sequence: int) -> None:
+        super().__init__(message)
+        self.sequence = sequence
 
 
 class NotFound(Terminal):

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import force_setattr
 
-from workflow_operator.history.errors import InvalidInput
+from workflow_operator.history.errors import InvalidInput, UnreadableStatus
 from workflow_operator.history.events import (
     ErrorInfo,
     EventType,
@@ -151,15 +151,15 @@ def decode_status(data: bytes, *, sequence: int = 0, key: InstanceKey | None = N
 
     Raises:
         UnknownFormat: written by a newer release.
-        InvalidInput: not a status at all, or that of another instance.
+        UnreadableStatus: not a status at all, or that of another instance.
     """
-    status = decode(_DECODER, data, f"status sequence {sequence}: status", FORMAT_VERSION)
-    if key is None:
+    try:
+        status = decode(_DECODER, data, f"status sequence {sequence}: status", FORMAT_VERSION)
         _ = status.key
-    elif status.namespace != key.namespace or status.instance_id != key.instance_id:
-        raise InvalidInput(
-            f"status sequence {sequence}: the status of instance {status.namespace[:80]}/{status.instance_id} as "
-            f"that of {key}"
-        )
+    except InvalidInput as error:
+        raise UnreadableStatus(str(error), sequence) from error
+    if key is not None and status.key != key:
+        told = f"status sequence {sequence}: the status of instance {status.key} as that of {key}"
+        raise UnreadableStatus(told, sequence)
     force_setattr(status, "sequence", sequence)
     return status

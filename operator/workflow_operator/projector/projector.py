@@ -19,6 +19,7 @@ from workflow_operator.history.errors import (
     Terminal,
     Unavailable,
     UnknownFormat,
+    UnreadableStatus,
     WorkflowError,
 )
 from workflow_operator.projector.cache import StatusCache
@@ -193,7 +194,7 @@ class Projector:
         events = [held.event for held in batch if held.event is not None]
         again: float | None = None
         try:
-            if isinstance(status, Terminal):
+            if isinstance(status, Terminal) and not isinstance(status, UnreadableStatus):
                 raise status
             if not await self._fold(key, status, events):
                 again = _RETRY_SECONDS
@@ -208,10 +209,12 @@ class Projector:
             again = _FAILED_SECONDS
         await asyncio.gather(*(held.ack() if again is None else held.retry(again) for held in batch))
 
-    async def _fold(self, key: InstanceKey, status: InstanceStatus | None, events: Sequence[InstanceEvent]) -> bool:
+    async def _fold(
+        self, key: InstanceKey, status: InstanceStatus | UnreadableStatus | None, events: Sequence[InstanceEvent]
+    ) -> bool:
         """Whether the stored status holds all of these events now."""
         while True:
-            match plan(status, events):
+            match Gap() if isinstance(status, UnreadableStatus) else plan(status, events):
                 case Stale():
                     return True
                 case Gap():
@@ -231,7 +234,8 @@ class Projector:
         """
         async with self._refolds:
             while True:
-                status = await self._read(key)
+                found = await self._read(key)
+                status = None if isinstance(found, UnreadableStatus) else found
                 folded: Fold | None = None
                 async for event in self._bus.read_history(key, after=status.history_sequence if status else 0):
                     match follow(folded or status, event):
@@ -246,12 +250,18 @@ class Projector:
                 if last is None or last.history_sequence < upto:
                     # A follower that lags does not have it yet.
                     return False
+                if isinstance(found, UnreadableStatus) and folded is not None:
+                    logger.error("instance %s: its status is made again from its history: %s", key, found)
+                    folded = replace(folded, status=folded.status.replace(sequence=found.sequence))
                 if folded is None or await self._write(key, folded):
                     return True
 
-    async def _read(self, key: InstanceKey) -> InstanceStatus | None:
+    async def _read(self, key: InstanceKey) -> InstanceStatus | UnreadableStatus | None:
         self._cache.drop(key)
-        return (await self._bus.query_statuses([key])).get(key)
+        try:
+            return (await self._bus.query_statuses([key])).get(key)
+        except UnreadableStatus as unreadable:
+            return unreadable
 
     async def _write(self, key: InstanceKey, news: Fold) -> bool:
         """Whether it was written; if not, another replica was faster.
