@@ -59,7 +59,7 @@ async def test_the_user_needs_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(kopf, "operator", look)
     with pytest.raises(LookupError, match="looked"):
-        await asyncio.wait_for(watch_runs(Sink(), ready=threading.Event()), 10)
+        await asyncio.wait_for(watch_runs(Sink(), pulse=Pulse(1, 0.0)), 10)
 
 
 async def test_a_watch_that_ends_by_itself_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
