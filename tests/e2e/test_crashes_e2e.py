@@ -83,6 +83,33 @@ def test_two_operators_share_the_runs_and_none_stalls(world: World) -> None:
     )
 
 
+FLOATING = """
+function main(items) {
+  items.forEach(async (item) => {
+    await null;
+    for (let n = 1; n <= 3; n++) { transition(store, item * 10 + n); sleep(1); }
+  });
+  return "returned";
+}
+function store(memory) { return memory }
+"""
+
+
+def test_what_goes_on_after_the_return_survives_a_kill(world: World) -> None:
+    world.apply(("floating", {"script": FLOATING, "input": [1, 2]}))
+    key = world.key("floating")
+    history = world.history_until(key, lambda events: transitions(events) >= 2, "two steps after the return")
+    world.operator_of(drivers(history)[-1]).kill()
+
+    status = world.ended(["floating"])["floating"]["status"]
+    assert (status["phase"], status["output"], status["steps"]) == ("Complete", "returned", 12)
+    history = world.history(key)
+    assert_sound(history)
+    assert len(drivers(history)) == 2
+    stored = [plain(event.memory) for event in history if event.type is EventType.TRANSITION]
+    assert stored == [11, 12, 13, 21, 22, 23]
+
+
 COMPUTING = """
 function main(input) {
   let sum = 0;
