@@ -58,19 +58,15 @@ WORK = "let x = 0; for (let i = 0; i < 6e6; i++) x += i % 7;"
 
 
 async def test_the_processor_limit_begins_anew_with_each_event(pool: SandboxPool) -> None:
-    script = (
-        f"function f() {{ {WORK} }} function main() {{ for (let i = 0; i < 20; i++) transition(f, i); return 'done' }}"
-    )
+    script = f"function f() {{ {WORK} }} function main() {{ for (let i = 0; ; i++) transition(f, i) }}"
     async with pool.session("long") as session:
         await session.begin(job(script, limits=Limits(cpu_seconds=1)))
-        before = None
-        for _ in range(20):
-            assert isinstance(await session.next(), HostCall)
-            before = before if before is not None else cpu_seconds(session.pid)
+        assert isinstance(await session.next(), HostCall)
+        before = cpu_seconds(session.pid)
+        # Twice what the limit allows without an event, however fast the machine is.
+        while cpu_seconds(session.pid) - before < 2.5:
             await session.answer(None, 0, recorded=True)
-        assert await session.next() == returned("done")
-        # Otherwise this has shown nothing.
-        assert cpu_seconds(session.pid) - before > 2.0
+            assert isinstance(await session.next(), HostCall)
 
 
 async def test_what_no_event_answers_counts_towards_the_processor_limit(pool: SandboxPool) -> None:
