@@ -152,6 +152,24 @@ def memory() -> Iterator[Attack]:
             "function main() { let s = 'x'; for (;;) { s += s; log(s.length) } }",
             "function main() { try { new ArrayBuffer(1e9) } catch (e) { return String(e) } }",
             "function main() { const m = new Map(); for (let i = 0;; i++) m.set(i, 'x'.repeat(1000)) }",
+            "function main() { const a = new Uint8Array(6e7); a.constructor = undefined; const k = [];"
+            " for (;;) k.push(a.slice()) }",
+            "function main() { const b = new ArrayBuffer(8, { maxByteLength: { valueOf() { return 2e9 } } });"
+            " b.resize(2e9) }",
+        ),
+    )
+
+
+def promises() -> Iterator[Attack]:
+    yield Attack(
+        "floods of promises",
+        _runs(
+            "promises",
+            "function main() { for (let i = 0; i < 1e6; i++) Promise.reject(i) }",
+            "async function main() { await Promise.all(Array.from({ length: 1e5 }, () => Promise.reject(1))) }",
+            "function main() { const f = () => Promise.reject(1).catch(f); f() }",
+            "function main() { [1, 2, 3].forEach(async () => { for (;;) await null }); return 'returned' }",
+            "function main() { return { then(f) { f(this) } } }",
         ),
     )
 
@@ -191,5 +209,5 @@ def objects() -> Iterator[Attack]:
 
 def attacks() -> Iterator[Attack]:
     """The whole table."""
-    for kind in (texts, sources, values, exchange, memory, logs, loops, objects):
+    for kind in (texts, sources, values, exchange, memory, promises, logs, loops, objects):
         yield from kind()

@@ -44,6 +44,12 @@ def test_other_files_are_refused(text: str) -> None:
         modules.as_script(text)
 
 
+@pytest.mark.parametrize("local", ['"any text"', '"f()"', "'1'", '"a;b"'])
+def test_only_variables_are_exported(local: str) -> None:
+    with pytest.raises(modules.NoScript, match="expected the name of a variable"):
+        modules.as_script(f"export {{ {local} as main }}")
+
+
 @pytest.mark.parametrize(
     "unit", ["`", "${", "`${", "(", "{", "/", "'", '"', "\\", "export ", "export{", "/*", "//", "a/", "\n", "[/", "/["]
 )

@@ -156,6 +156,8 @@ def _read_list(tokens: list[_Token], index: int, exports: dict[str, str]) -> int
         )
     for entry in " ".join(inside).split(","):
         words = entry.split()
+        if words and not (words[0].replace("$", "_").isidentifier() and len(words) in (1, 3)):
+            raise NoScript("export: expected the name of a variable of the script", tokens[index - 1].start)
         if words:
             exports[words[-1]] = words[0]
     last = index + 1 if _text(tokens, index + 1) == ";" else index
