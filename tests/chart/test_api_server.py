@@ -20,6 +20,14 @@ TEAMS = ("team-a", "team-b")
 LEVEL = "pod-security.kubernetes.io/{}=restricted"
 STRICTLY = ("--dry-run=server", "--validate=strict", "--warnings-as-errors", "--filename=-")
 
+# A pod that names a class which is not there is refused.
+RUNTIME_CLASS = {
+    "apiVersion": "node.k8s.io/v1",
+    "kind": "RuntimeClass",
+    "metadata": {"name": "gvisor"},
+    "handler": "runsc",
+}
+
 Apply = Callable[[list[Object]], str]
 
 
@@ -29,6 +37,7 @@ def cluster(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactor
     for name in (NAMESPACE, *TEAMS):
         control_plane.kubectl("create", "namespace", name)
         control_plane.kubectl("label", "namespace", name, LEVEL.format("enforce"), LEVEL.format("warn"))
+    control_plane.kubectl("apply", "--filename=-", input=json.dumps(RUNTIME_CLASS))
     for crds in third_party.ALL:
         for file in third_party.download(crds, tmp_path_factory.mktemp("module")):
             control_plane.kubectl("apply", "--server-side", "--filename", str(file))
