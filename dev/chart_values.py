@@ -3,7 +3,8 @@
 `settings` comes from the program's own settings, so that the chart cannot forget one.
 """
 
-from typing import Any, Literal
+from dataclasses import fields
+from typing import Any, Literal, get_type_hints
 
 from pydantic import Field, create_model
 
@@ -29,7 +30,7 @@ from dev.chart_pods import (
 from workflow_operator.app.settings import Settings
 
 SET_BY_TEMPLATES = frozenset(
-    {"watch_namespaces"} | {name for name in Settings.model_fields if name.startswith("nats_")}
+    {"watch_namespaces"} | {each.name for each in fields(Settings) if each.name.startswith("nats_")}
 )
 """Settings that follow from other values."""
 NOT_OFFERED = frozenset({"health_port", "health_host", "identity"})
@@ -268,16 +269,17 @@ class Test(Strict):
 
 def tunable() -> tuple[str, ...]:
     """The names of the program's settings that the chart passes on as `settings`."""
-    return tuple(name for name in Settings.model_fields if name not in SET_BY_TEMPLATES | NOT_OFFERED)
+    return tuple(each.name for each in fields(Settings) if each.name not in SET_BY_TEMPLATES | NOT_OFFERED)
 
 
 def _settings_model() -> type[Strict]:
-    fields: dict[str, Any] = {}
-    for name in tunable():
-        field = Settings.model_fields[name]
-        assert field.annotation, name
-        fields[name] = (field.annotation, field)
-    return create_model("SettingsValues", __base__=Strict, **fields)
+    types = get_type_hints(Settings)
+    offered: dict[str, Any] = {}
+    for each in fields(Settings):
+        if each.name in tunable():
+            said = Field(each.default, description=each.metadata["description"], **each.metadata["bounds"])
+            offered[each.name] = (types[each.name], said)
+    return create_model("SettingsValues", __base__=Strict, **offered)
 
 
 SettingsValues = _settings_model()

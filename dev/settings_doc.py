@@ -1,9 +1,8 @@
 """`python -m dev.settings_doc`: write docs/settings.md from the settings themselves."""
 
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
-
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
+from typing import Any
 
 from workflow_operator.app.settings import Settings, variable
 
@@ -23,14 +22,14 @@ same ones; each takes what concerns it.
 def page() -> str:
     """The text of docs/settings.md."""
     rows = [
-        f"| `{variable(name)}` | {_default(field)} | {field.description} |"
-        for name, field in Settings.model_fields.items()
+        f"| `{variable(field.name)}` | {_default(field)} | {field.metadata['description']} |"
+        for field in fields(Settings)
     ]
     return _HEAD + "\n".join(rows) + "\n"
 
 
-def _default(field: FieldInfo) -> str:
-    known = field.default not in (PydanticUndefined, None, "")
+def _default(field: Field[Any]) -> str:
+    known = field.default not in (MISSING, None, "")
     return f"`{field.default}`" if known else ""
 
 

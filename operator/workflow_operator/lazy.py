@@ -1,4 +1,4 @@
-"""Puts off what a library loads and a command hardly ever needs."""
+"""Puts off what a library loads and a process of ours hardly ever needs."""
 
 from __future__ import annotations
 

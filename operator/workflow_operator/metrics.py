@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.metadata import version
 from typing import Final, TypeVar
 
 from prometheus_client import (
@@ -262,11 +261,13 @@ BUILD = _known(
     _EVERY,
     {"version": ()},
 )
-BUILD.info({"version": version("workflow-operator")})
 
 
 def registry(role: Role) -> CollectorRegistry:
     """The metrics of a role, and those of its process."""
+    from importlib.metadata import version
+
+    BUILD.info({"version": version("workflow-operator")})
     made = CollectorRegistry()
     ProcessCollector(registry=made)
     GCCollector(registry=made)

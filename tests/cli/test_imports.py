@@ -20,7 +20,12 @@ finally:
 """
 # aiohttp itself may be there, put off until it is used.
 OF_A_CLUSTER = {"aiohttp.client", "aiohttp.web", "kopf", "kubernetes", "opentelemetry", "pythonjsonlogger"}
-OF_A_RUN = {"msgspec", "nats", "prometheus_client", "pydantic", "yaml"}
+# The types of the object: what a manifest must be is read from the schema that they make.
+OF_AN_OBJECT = {"pydantic", "workflow_operator.reconcile", "workflow_operator.resources.run"}
+OF_A_RUN = {"msgspec", "nats", "prometheus_client", "yaml"}
+
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "hello.yaml"
 
 
 def loaded(folder: Path, *words: str | Path) -> set[str]:
@@ -40,12 +45,22 @@ def loaded(folder: Path, *words: str | Path) -> set[str]:
 def test_help_loads_nothing_but_the_parser_of_words(tmp_path: Path, words: tuple[str, ...]) -> None:
     modules = loaded(tmp_path, *words)
     assert "click" in modules
-    assert modules & (OF_A_CLUSTER | OF_A_RUN) == set()
+    assert modules & (OF_A_CLUSTER | OF_AN_OBJECT | OF_A_RUN) == set()
 
 
 def test_a_local_run_loads_nothing_of_a_cluster(tmp_path: Path) -> None:
     file = tmp_path / "quick.js"
     file.write_text("function main() { return 1 }")
-    assert loaded(tmp_path, "run", file) & OF_A_CLUSTER == set()
+    for each in (file, EXAMPLE):
+        assert loaded(tmp_path, "run", each) & (OF_A_CLUSTER | OF_AN_OBJECT) == set(), each
     for command in ("history", "status", "output"):
         assert loaded(tmp_path, command, "default/quick") & OF_A_CLUSTER == set(), command
+
+
+def test_the_process_that_holds_v8_does_not_load_an_event_loop() -> None:
+    probe = (
+        "import sys; import workflow_operator.javascript.worker.zygote; "
+        "sys.exit(str(sys.modules.keys() & {'asyncio.events', 'ssl'} or ''))"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stderr.strip() == ""

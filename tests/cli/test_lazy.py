@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow_operator.cli.lazy import put_off
+from workflow_operator.lazy import put_off
 
 NAME = "put_off_for_a_test"
 

@@ -13,7 +13,7 @@ import yaml
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from workflow_operator.resources.run import GROUP, KIND, PLURAL, VERSION
+from workflow_operator.resources.names import GROUP, KIND, PLURAL, VERSION
 
 _RUNS = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
 

@@ -7,7 +7,7 @@ import pytest
 from workflow_operator import metrics
 from workflow_operator.history import errors
 from workflow_operator.metrics import ALL, Metric, Role
-from workflow_operator.resources import Phase
+from workflow_operator.resources.run import Phase
 
 UNITS = {"histogram": "_seconds", "counter": "_total", "info": "_info"}
 

@@ -2,7 +2,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from workflow_operator.resources import Condition, ConditionStatus, ConditionType, is_final, set_conditions
+from workflow_operator.resources.conditions import is_final, set_conditions
+from workflow_operator.resources.run import Condition, ConditionStatus, ConditionType
 
 THEN = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = THEN + timedelta(minutes=1)

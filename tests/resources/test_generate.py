@@ -9,18 +9,27 @@ import pytest
 import yaml
 
 from workflow_operator.resources.crd import crd
-from workflow_operator.resources.generate import BEGIN, CRD_FILE, END, REFERENCE_FILE, main, with_field_reference
+from workflow_operator.resources.generate import (
+    BEGIN,
+    CRD_FILE,
+    END,
+    REFERENCE_FILE,
+    SPEC_FILE,
+    main,
+    with_field_reference,
+)
 
 PROJECT = Path(__file__).parents[2]
 
 
 def test_the_committed_files_are_the_generated_ones(tmp_path: Path) -> None:
-    for file in (CRD_FILE, REFERENCE_FILE):
-        (tmp_path / file).parent.mkdir()
+    for file in (CRD_FILE, SPEC_FILE, REFERENCE_FILE):
+        (tmp_path / file).parent.mkdir(parents=True)
         shutil.copy(PROJECT / file, tmp_path / file)
-    (tmp_path / CRD_FILE).write_text("")
+    for file in (CRD_FILE, SPEC_FILE):
+        (tmp_path / file).write_text("")
     main(tmp_path)
-    for file in (CRD_FILE, REFERENCE_FILE):
+    for file in (CRD_FILE, SPEC_FILE, REFERENCE_FILE):
         assert (tmp_path / file).read_text() == (PROJECT / file).read_text(), f"{file} is stale: run `make crds`"
 
 

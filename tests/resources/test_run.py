@@ -4,8 +4,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from workflow_operator.resources import Phase, RunError, RunSpec, RunStatus, WorkflowRun, to_wire
-from workflow_operator.resources.run import MAX_ERROR_NAME_CHARS, MAX_MESSAGE_CHARS
+from workflow_operator.resources.run import (
+    MAX_ERROR_NAME_CHARS,
+    MAX_MESSAGE_CHARS,
+    Phase,
+    RunError,
+    RunSpec,
+    RunStatus,
+    WorkflowRun,
+    to_wire,
+)
 
 METADATA = {
     "name": "nightly",

@@ -12,9 +12,8 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
-
-from pydantic import JsonValue
 
 from workflow_operator.app import roles
 from workflow_operator.app.settings import Settings
@@ -23,6 +22,9 @@ from workflow_operator.engine.script import LogSink
 from workflow_operator.history import InstanceEvent, InstanceKey, InstanceStatus, Origin
 from workflow_operator.history.errors import InvalidInput, Unavailable
 from workflow_operator.jetstream import Connection, EmbeddedServer, JetStreamDataBus
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 _KEPT_RUNS = 50
 _POLL_SECONDS = 0.02

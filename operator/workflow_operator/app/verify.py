@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from workflow_operator.engine import Clock
 from workflow_operator.history.errors import NotFound, Unavailable
-from workflow_operator.resources.run import API_VERSION, FINAL_PHASES, KIND, Phase, WorkflowRun
+from workflow_operator.resources.names import API_VERSION, KIND
+from workflow_operator.resources.run import FINAL_PHASES, Phase, WorkflowRun
 
 JsonObject = dict[str, Any]
 

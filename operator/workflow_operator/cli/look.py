@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import click
 
 from workflow_operator.app import roles
 from workflow_operator.app.local import latest, local_history
-from workflow_operator.app.settings import Settings, variable
+from workflow_operator.app.settings import Settings, from_environment, variable
 from workflow_operator.cli import output
 from workflow_operator.cli.work import execute
 from workflow_operator.history import InstanceEvent, InstanceKey, InstanceStatus, Json
@@ -98,7 +99,7 @@ async def _reach(asked: Wanted) -> AsyncIterator[tuple[roles.Transport, Instance
     """A connection to where the instance is, and which it is; said on standard error, so that nobody takes one run
     for another of its name."""
     settings = Settings()
-    named = "nats_url" in settings.model_fields_set
+    named = "nats_url" in from_environment(os.environ)
     if asked.local or not named:
         async with local_history(asked.namespace, asked.name) as local:
             if local is not None:

@@ -72,7 +72,7 @@ def run_command(file: Path, given: str | None, entrypoint: str | None, form: str
 
 def _put_off_websockets() -> None:
     """NATS' client imports aiohttp for URLs of websockets, which takes a fifth of the time of a short run."""
-    from workflow_operator.cli.lazy import put_off
+    from workflow_operator.lazy import put_off
 
     put_off("aiohttp")
 

@@ -11,11 +11,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import click
-from pydantic import ValidationError
 
 from workflow_operator.app import roles
 from workflow_operator.app.logs import RunNames, configure_logs
-from workflow_operator.app.settings import Settings, explain
+from workflow_operator.app.settings import InvalidSettings, Settings
 from workflow_operator.cli.work import execute
 from workflow_operator.history.errors import WorkflowError
 
@@ -24,8 +23,8 @@ def serve(role: str, run: Callable[[Settings, RunNames], Coroutine[Any, Any, Non
     """Run a role until it is asked to end; exit code 1 if it ends otherwise."""
     try:
         settings = Settings()
-    except ValidationError as error:
-        raise click.UsageError(f"settings: {explain(error)}") from error
+    except InvalidSettings as error:
+        raise click.UsageError(f"settings: {error}") from error
     names = configure_logs(settings.log_level, {"role": role, "replica": settings.identity})
     logger = logging.getLogger(__name__)
     # What is loaded now stays: otherwise each large value has the collector walk through all modules again, which

@@ -9,9 +9,8 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import click
-from pydantic import ValidationError
 
-from workflow_operator.app.settings import explain
+from workflow_operator.app.settings import InvalidSettings
 from workflow_operator.history.errors import WorkflowError
 
 T = TypeVar("T")
@@ -26,5 +25,5 @@ def execute(work: Coroutine[Any, Any, T]) -> T:
     except WorkflowError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)
-    except ValidationError as error:
-        raise click.UsageError(f"settings: {explain(error)}") from error
+    except InvalidSettings as error:
+        raise click.UsageError(f"settings: {error}") from error

@@ -20,7 +20,7 @@ from kubernetes.aio.config import ConfigException
 from workflow_operator import metrics
 from workflow_operator.cluster.failures import Answer, Request, failure
 from workflow_operator.history.errors import InvalidInput, NotFound, Unavailable, WorkflowError
-from workflow_operator.resources.run import API_VERSION, PLURAL
+from workflow_operator.resources.names import API_VERSION, PLURAL
 from workflow_operator.resources.sighting import identities, sighting
 
 JsonObject = dict[str, Any]

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
-
-from pydantic import JsonValue
 
 from workflow_operator.engine.limits import EngineLimits
 from workflow_operator.engine.write import EventWriter
 from workflow_operator.history import SCRIPT_RULES, DataBus, EventType, InstanceKey, Json, Origin, WorkQueue
 from workflow_operator.history.errors import Conflict, InvalidInput, NotSerializable, Unavailable
 from workflow_operator.replay import cancel_request
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 MAX_SCRIPT_CHARACTERS = 65_536
 

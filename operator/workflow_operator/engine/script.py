@@ -7,9 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol, TypeAlias, TypeVar
-
-from pydantic import JsonValue
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from workflow_operator import metrics
 from workflow_operator.engine.clock import Clock
@@ -31,6 +29,9 @@ from workflow_operator.history.errors import (
 from workflow_operator.javascript.host import HostCall, Job, LogLine, Returned
 from workflow_operator.javascript.host.lines import ExecutionLines
 from workflow_operator.replay import New, Recorded, Replay, Unanswered
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 import kopf
 from aiohttp import ClientPayloadError, ClientResponse, ClientSession, StreamReader, TCPConnector
 
-from workflow_operator.resources.run import PLURAL
+from workflow_operator.resources.names import PLURAL
 from workflow_operator.resources.sighting import page, watch_event
 
 logger = logging.getLogger(__name__)

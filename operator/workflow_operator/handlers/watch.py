@@ -15,7 +15,7 @@ import kopf
 
 from workflow_operator.handlers.pulse import Pulse
 from workflow_operator.handlers.session import Heard, slim_session
-from workflow_operator.resources.run import GROUP, PLURAL, VERSION
+from workflow_operator.resources.names import GROUP, PLURAL, VERSION
 
 logger = logging.getLogger(__name__)
 

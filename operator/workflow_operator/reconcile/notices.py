@@ -14,16 +14,8 @@ from typing import Final
 
 from workflow_operator.reconcile.desired import hindrances
 from workflow_operator.reconcile.ports import Cluster, JsonObject
-from workflow_operator.resources.run import (
-    API_VERSION,
-    FINAL_PHASES,
-    GROUP,
-    KIND,
-    ConditionType,
-    ObjectMeta,
-    Phase,
-    RunStatus,
-)
+from workflow_operator.resources.names import API_VERSION, GROUP, KIND
+from workflow_operator.resources.run import FINAL_PHASES, ConditionType, ObjectMeta, Phase, RunStatus
 
 logger = logging.getLogger(__name__)
 

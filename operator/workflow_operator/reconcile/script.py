@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-
 from workflow_operator.reconcile.desired import Problem
 from workflow_operator.reconcile.ports import Cluster, JsonObject
+from workflow_operator.resources.binary import why_binary
 from workflow_operator.resources.run import MAX_SCRIPT_CHARS, ConfigMapKey
 from workflow_operator.resources.start import Start
 
@@ -51,13 +50,3 @@ def script_in(config_map: JsonObject | None, namespace: str, ref: ConfigMapKey) 
             stalled=True,
         )
     return script
-
-
-def why_binary(encoded: object) -> str:
-    """What is wrong with a script in ``binaryData``, and what to do. kubectl puts there what is no UTF-8 text;
-    whoever writes the ConfigMap otherwise can put anything there."""
-    try:
-        base64.b64decode(str(encoded)).decode()
-    except ValueError:
-        return "because it is no UTF-8 text: save the file as UTF-8, and create the ConfigMap anew"
-    return "though it is UTF-8 text: put it into data, as it is"

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from workflow_operator.resources import run
+from workflow_operator.resources import names, run
 
 JsonObject = dict[str, Any]
 
@@ -16,21 +16,21 @@ def crd() -> JsonObject:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{run.PLURAL}.{run.GROUP}"},
+        "metadata": {"name": f"{names.PLURAL}.{names.GROUP}"},
         "spec": {
-            "group": run.GROUP,
+            "group": names.GROUP,
             "scope": "Namespaced",
             "names": {
-                "kind": run.KIND,
-                "listKind": f"{run.KIND}List",
-                "plural": run.PLURAL,
-                "singular": run.SINGULAR,
-                "shortNames": [run.SHORT_NAME],
-                "categories": [run.CATEGORY],
+                "kind": names.KIND,
+                "listKind": f"{names.KIND}List",
+                "plural": names.PLURAL,
+                "singular": names.SINGULAR,
+                "shortNames": [names.SHORT_NAME],
+                "categories": [names.CATEGORY],
             },
             "versions": [
                 {
-                    "name": run.VERSION,
+                    "name": names.VERSION,
                     "served": True,
                     "storage": True,
                     "additionalPrinterColumns": _columns(),

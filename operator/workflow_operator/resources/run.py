@@ -34,15 +34,6 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
-GROUP: Final = "workflow-operator.dev"
-VERSION: Final = "v1alpha1"
-API_VERSION: Final = f"{GROUP}/{VERSION}"
-KIND: Final = "WorkflowRun"
-PLURAL: Final = "workflowruns"
-SINGULAR: Final = "workflowrun"
-SHORT_NAME: Final = "wfr"
-CATEGORY: Final = "workflows"
-
 MAX_SCRIPT_CHARS: Final = 65_536
 MAX_MESSAGE_CHARS: Final = 4_096
 MAX_REASON_CHARS: Final = 256

@@ -11,8 +11,8 @@ from workflow_operator.cli.manifest.documents import read
 from workflow_operator.cli.manifest.rules import JsonObject, problems
 from workflow_operator.cli.manifest.yaml_reader import Document
 from workflow_operator.history.errors import InvalidInput
-from workflow_operator.reconcile.script import why_binary
-from workflow_operator.resources.run import API_VERSION, KIND
+from workflow_operator.resources.binary import why_binary
+from workflow_operator.resources.names import API_VERSION, KIND
 
 _SCRIPT_SUFFIXES = frozenset({".js", ".mjs", ".cjs"})
 _NOT_YET = frozenset({".ts", ".mts", ".cts"})

@@ -7,15 +7,15 @@ every object.
 from __future__ import annotations
 
 import difflib
+import json
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
-from pydantic import ValidationError
-
-from workflow_operator.resources.crd import crd
-from workflow_operator.resources.run import RunSpec
+from workflow_operator import resources
 
 JsonObject = dict[str, Any]
 
@@ -43,6 +43,11 @@ _METADATA: Final[JsonObject] = {
 }
 _KINDS: Final = {str: "the text", bool: "the truth value", int: "the number", float: "the number"}
 _WANTED: Final = {"string": "text", "object": "a mapping", "integer": "a whole number", "array": "a list"}
+_PATTERNS: Final = {
+    "entrypoint": "the name of a function",
+    "name": "a name of lower case letters, digits, - and .",
+    "key": "a key of letters, digits, -, _ and .",
+}
 _SHOWN_CHARACTERS: Final = 40
 
 
@@ -64,9 +69,9 @@ Problem = tuple[tuple[str, ...], str]
 
 @cache
 def _schema() -> JsonObject:
-    root: JsonObject = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    known = root["properties"] | {"metadata": _METADATA, "status": _ANY}
-    return root | {"properties": known, "required": ["metadata", *root["required"]]}
+    spec = json.loads((Path(resources.__path__[0]) / "spec.schema.json").read_bytes())
+    fields = {"apiVersion": _TEXT, "kind": _TEXT, "metadata": _METADATA, "spec": spec, "status": _ANY}
+    return {"type": "object", "properties": fields, "required": ["metadata", "spec"]}
 
 
 def _without_nulls(schema: JsonObject, value: Any) -> Any:
@@ -105,29 +110,31 @@ def _spec_problems(spec: JsonObject) -> Iterator[Problem]:
     if ("script" in spec) == ("scriptFrom" in spec):
         have = "both" if "script" in spec else "neither"
         yield ("spec",), f"expected exactly one of spec.script and spec.scriptFrom, got {have}"
-    try:
-        RunSpec.model_validate({name: value for name, value in spec.items() if name != "input"})
-    except ValidationError as error:
-        for each in error.errors(include_url=False):
-            path = ("spec", *map(str, each["loc"]))
-            yield path, f"{_dotted(path)}: {_in_words(each['type'], each.get('ctx', {}), each['input'])}"
+    yield from _text_problems(_schema()["properties"]["spec"], spec, ("spec",))
 
 
-def _in_words(kind: str, context: Mapping[str, Any], value: object) -> str:
-    if kind == "string_pattern_mismatch":
-        return f"expected {_PATTERNS.get(context['pattern'], context['pattern'])}, got {_shown(value)}"
-    length = len(value) if isinstance(value, str) else 0
-    if kind == "string_too_long":
-        return f"expected at most {context['max_length']} characters, got {length}"
-    return f"expected at least {context.get('min_length', 1)} character, got {length}"
+def _text_problems(schema: JsonObject, value: object, path: tuple[str, ...]) -> Iterator[Problem]:
+    """What is wrong with the texts in a value whose types are right: too long, too short, or of other characters."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _text_problems(schema.get("properties", {}).get(name, {}), inner, (*path, name))
+    if not isinstance(value, str):
+        return
+    if len(value) > (most := schema.get("maxLength", len(value))):
+        yield path, f"{_dotted(path)}: expected at most {most} characters, got {len(value)}"
+    elif len(value) < schema.get("minLength", 0):
+        yield path, f"{_dotted(path)}: expected at least {schema['minLength']} character, got {len(value)}"
+    elif "pattern" in schema and not _matches(schema["pattern"], value):
+        yield path, f"{_dotted(path)}: expected {_PATTERNS[path[-1]]}, got {_shown(value)}"
 
 
-def _patterns() -> dict[str, str]:
-    words = {"entrypoint": "the name of a function"}
-    words |= {"name": "a name of lower case letters, digits, - and .", "key": "a key of letters, digits, -, _ and ."}
-    spec = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
-    reference = spec["scriptFrom"]["properties"]["configMapKeyRef"]["properties"]
-    return {(spec | reference)[name]["pattern"]: text for name, text in words.items()}
+def _matches(pattern: str, text: str) -> bool:
+    r"""As the API server matches. Python knows no ``\p{L}`` and ``\p{N}``: for these one letter stands for every
+    letter, and one digit for every number."""
+    if r"\p{" in pattern:
+        pattern = pattern.replace(r"\p{L}", "a").replace(r"\p{N}", "0")
+        text = "".join({"L": "a", "N": "0"}.get(unicodedata.category(each)[0], each) for each in text)
+    return re.fullmatch(pattern, text) is not None
 
 
 def _name_problems(metadata: JsonObject) -> Iterator[Problem]:
@@ -195,6 +202,3 @@ def _meant(name: str, path: tuple[str, ...], fields: Mapping[str, object]) -> st
 
 def _dotted(path: tuple[str, ...]) -> str:
     return ".".join(path) or "the object"
-
-
-_PATTERNS: Final = _patterns()

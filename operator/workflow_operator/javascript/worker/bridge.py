@@ -19,9 +19,8 @@ from enum import IntEnum
 from types import TracebackType
 from typing import Any, Protocol
 
-from py_mini_racer import _dll
-
 from workflow_operator.javascript.worker import rejections
+from workflow_operator.javascript.worker.racer import dll as _dll
 
 V8_FLAGS = (
     "--single-threaded",

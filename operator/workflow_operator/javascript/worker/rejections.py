@@ -11,7 +11,7 @@ import ctypes
 from collections.abc import Callable
 from typing import Any
 
-from py_mini_racer import _dll
+from workflow_operator.javascript.worker.racer import dll as _dll
 
 _pointer, _int = ctypes.c_void_p, ctypes.c_int
 
