@@ -9,6 +9,8 @@ from tests.fakes.records import MOMENT, event, new_key, status
 from workflow_operator.cli.output import as_json, detail, event_line, events_table, statuses_table
 from workflow_operator.history import (
     CallRecord,
+    Caught,
+    CaughtStep,
     ErrorInfo,
     EventType,
     ExecutorRef,
@@ -22,6 +24,8 @@ CALL = CallRecord(index="0.1", name="transition", digest="d")
 ERROR = ErrorInfo(name="E", message="m")
 PLACED = ErrorInfo(name="E", message="m", line=2, column=3)
 LINE_ONLY = ErrorInfo(name="E", message="m", line=2)
+CAUGHT = Caught(steps=(CaughtStep(function="reserve", error="TypeError: no"), CaughtStep(function="pay")), more=2)
+ONE_CAUGHT = Caught(steps=(CaughtStep(function="reserve"),))
 
 
 @pytest.mark.parametrize(
@@ -30,6 +34,11 @@ LINE_ONLY = ErrorInfo(name="E", message="m", line=2)
         (event(KEY, EventType.STARTED), ""),
         (event(KEY, EventType.STARTED, input=None), "input null"),
         (event(KEY, EventType.TRANSITION, call=CALL, function="pay", memory={"ü": 1}), 'pay({"ü":1})'),
+        (
+            event(KEY, EventType.TRANSITION, call=CALL, function="charge", memory=1, caught=CAUGHT),
+            "charge(1); caught before: reserve threw TypeError: no, pay threw, and 2 more",
+        ),
+        (event(KEY, EventType.SUCCEEDED, output=1, caught=ONE_CAUGHT), "1; caught before: reserve threw"),
         (event(KEY, EventType.OUTPUT, output="x" * 200), '"' + "x" * 78 + "…"),
         (event(KEY, EventType.FAILED, error=ERROR), "E: m"),
         (event(KEY, EventType.FAILED, error=PLACED), "E: m (line 2, column 3)"),
@@ -89,6 +98,7 @@ STEERING = "\x1b[2J\x1b]0;title\x07\x9b31m\r\n\u2028\x7f\u202e\u2066"
         event(KEY, EventType.FAILED, error=ErrorInfo(name=STEERING, message=STEERING)),
         event(KEY, EventType.TRANSITION, call=CALL, function=STEERING, memory=STEERING),
         event(KEY, EventType.SUCCEEDED, output=STEERING),
+        event(KEY, EventType.OUTPUT, caught=Caught(steps=(CaughtStep(function=STEERING, error=STEERING),))),
         event(KEY, EventType.CANCELLED, reason=STEERING),
     ],
 )

@@ -17,7 +17,7 @@ from workflow_operator.engine import EngineLimits
 from workflow_operator.engine.drive import drive
 from workflow_operator.engine.holding import Holding
 from workflow_operator.engine.script import parks
-from workflow_operator.history import EventType, InstanceEvent
+from workflow_operator.history import Caught, CaughtStep, EventType, InstanceEvent, Json
 from workflow_operator.history.errors import (
     EngineCrash,
     PayloadTooLarge,
@@ -166,6 +166,45 @@ async def _stop_before(world: World, which: Callable[[InstanceEvent], bool]) -> 
     with pytest.raises(asyncio.CancelledError):
         await world.drive_once("lost", wire, HandDelivery())
     world.bus.push_instance_event = push  # type: ignore[method-assign]
+
+
+def _caught(name: str) -> Caught:
+    return Caught(steps=(CaughtStep(function=name, error="Error: no"),))
+
+
+def _catching(_: Any) -> ScriptBody:
+    yield transition("a")
+    yield replace(transition("b"), caught=_caught("a"))
+    yield replace(sleep(1), caught=_caught("b"))
+    yield replace(finish(7), caught=_caught("c"))
+    return Returned(Json.NULL, _caught("d"))
+
+
+_CAUGHT = {T.TRANSITION: _caught("a"), T.TIMER_STARTED: _caught("b"), T.OUTPUT: _caught("c"), T.SUCCEEDED: _caught("d")}
+
+
+@pytest.mark.parametrize("lost_at", [None, *_CAUGHT])
+async def test_what_the_script_caught_is_told_once_with_what_it_did_next(lost_at: EventType | None) -> None:
+    world = World(_catching)
+    if lost_at is None:
+        events, _ = await driven(world)
+    else:
+        await _stop_before(world, lambda event: event.type is lost_at and event.caught is not None)
+        await world.drive_once("b", delivery=HandDelivery(attempt=2))
+        events = await world.history()
+    assert [(event.type, event.caught) for event in events if event.caught] == list(_CAUGHT.items())
+
+
+async def test_what_the_script_caught_is_no_part_of_the_call() -> None:
+    """A replay that tells something else, as one of a release that told nothing, takes the same way."""
+    world = World(_catching)
+    await _stop_before(world, lambda event: event.terminal)
+    told = [event.caught for event in await world.history()]
+    world.sandboxes.script = does(transition("a"), transition("b"), sleep(1), finish(7))
+    await world.drive_once("b", delivery=HandDelivery(attempt=2))
+    events = await world.history()
+    assert [event.caught for event in events][: len(told)] == told
+    assert (events[-1].type, events[-1].caught) == (T.SUCCEEDED, None)
 
 
 async def test_log_lines_up_to_the_last_recorded_event_are_not_repeated() -> None:

@@ -16,7 +16,7 @@ from workflow_operator.javascript.host import HostCall, Job, LogLine, Returned
 T = TypeVar("T")
 
 ScriptBody: TypeAlias = Generator[HostCall | LogLine, int, Any]
-"""Yields what the script asks for, is sent the time of each answer (ms since 1970), returns the output."""
+"""Yields what the script asks for, is sent the time of each answer (ms since 1970), returns the output, or Returned."""
 Script: TypeAlias = Callable[[JsonValue], ScriptBody]
 
 
@@ -77,7 +77,7 @@ class FakeSession:
         try:
             message = next(self._body) if self._answer is None else self._body.send(self._answer)
         except StopIteration as stop:
-            return Returned(stop.value)
+            return stop.value if isinstance(stop.value, Returned) else Returned(stop.value)
         self._answer = None
         return message
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from workflow_operator.history import Json
+from workflow_operator.history import Caught, CaughtStep, Json
 from workflow_operator.history.errors import NotSerializable, PayloadTooLarge, Thrown
 from workflow_operator.javascript.host import HostCall, Limits, LogLine
 from workflow_operator.javascript.host.envelope import Malformed, parse
@@ -30,6 +30,10 @@ FAILED = {
     "stack": "",
     "cause": "",
 }
+
+
+STEP = {"function": "f", "error": "E: m"}
+SLEEP = {"kind": "call", "name": "sleep", "line": 2, "column": 1, "arguments": {"seconds": 5}}
 
 
 def said(body: bytes) -> object:
@@ -95,11 +99,46 @@ def test_messages(body: bytes, message: object) -> None:
         text(**{**FAILED, "stack": "s" * 16385}),
         text(**{**FAILED, "cause": "c" * 4097}),
         text(**{**FAILED, "report": ""}),
+        text(**FAILED, caught={"steps": [STEP], "more": 0}),
     ],
 )
 def test_anything_else_is_malformed(body: bytes) -> None:
     with pytest.raises(Malformed):
         said(body)
+
+
+@pytest.mark.parametrize("form", [SLEEP, {"kind": "returned", "output": 1}])
+def test_what_the_script_caught_is_read(form: dict[str, Any]) -> None:
+    longest = {"function": "f" * 256, "error": "\ud800" + "e" * 199}
+    message = said(text(**form, caught={"steps": [longest, *[{"function": "g"}] * 7], "more": 999_999_999}))
+    assert isinstance(message, HostCall | Returned)
+    first = CaughtStep(function="f" * 256, error="\ufffd" + "e" * 199)
+    assert message.caught == Caught(steps=(first, *[CaughtStep(function="g")] * 7), more=999_999_999)
+
+
+@pytest.mark.parametrize(
+    "caught",
+    [
+        None,
+        [],
+        {},
+        {"steps": [], "more": 0},
+        {"steps": [STEP]},
+        {"steps": [STEP] * 9, "more": 0},
+        {"steps": [STEP], "more": -1},
+        {"steps": [STEP], "more": 1_000_000_000},
+        {"steps": [STEP], "more": 0, "other": 1},
+        {"steps": [{**STEP, "function": ""}], "more": 0},
+        {"steps": [{**STEP, "function": "f" * 257}], "more": 0},
+        {"steps": [{**STEP, "error": "e" * 201}], "more": 0},
+        {"steps": [{**STEP, "error": None, "stack": ""}], "more": 0},
+        {"steps": ["f"], "more": 0},
+    ],
+)
+@pytest.mark.parametrize("form", [SLEEP, {"kind": "returned", "output": 1}])
+def test_what_the_script_caught_is_bounded(form: dict[str, Any], caught: object) -> None:
+    with pytest.raises(Malformed):
+        said(text(**form, caught=caught))
 
 
 def test_a_failure_is_an_error_with_its_place() -> None:

@@ -45,7 +45,7 @@ def event_line(event: InstanceEvent) -> str:
 
 
 def detail(event: InstanceEvent) -> str:
-    """The telling part of an event."""
+    """The telling part of an event, and the steps that threw before it."""
     show: dict[EventType, Callable[[], str]] = {
         EventType.STARTED: lambda: f"input {_short(event.input)}" if event.input else "",
         EventType.TRANSITION: lambda: f"{event.function}({_short(event.memory)})",
@@ -57,7 +57,8 @@ def detail(event: InstanceEvent) -> str:
         EventType.CANCEL_REQUESTED: lambda: event.reason or "",
         EventType.CANCELLED: lambda: event.reason or "",
     }
-    return show.get(event.type, lambda: "")()
+    told = show.get(event.type, lambda: "")()
+    return f"{told}; caught before: {event.caught.text()}" if event.caught else told
 
 
 def statuses_table(statuses: Sequence[InstanceStatus]) -> str:

@@ -238,9 +238,9 @@ async def _conclude(context: DriveContext, held: Holding, tail: Tail, outcome: O
     match outcome:
         case Parked():
             return await _let_sleep(context, held, outcome)
-        case Succeeded(output):
+        case Succeeded(output, caught):
             try:
-                await tail.append(EventType.SUCCEEDED, output=output)
+                await tail.append(EventType.SUCCEEDED, output=output, caught=caught)
                 fate = Fate.SUCCEEDED
             except ScriptError as error:
                 await tail.append(EventType.FAILED, error=_info(error))

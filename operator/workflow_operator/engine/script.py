@@ -14,7 +14,7 @@ from workflow_operator.engine.clock import Clock
 from workflow_operator.engine.limits import EngineLimits
 from workflow_operator.engine.measures import count_call, counted_limits
 from workflow_operator.engine.tail import Tail
-from workflow_operator.history import CallRecord, EventType, InstanceEvent, Json
+from workflow_operator.history import CallRecord, Caught, EventType, InstanceEvent, Json
 from workflow_operator.history.errors import (
     CpuLimit,
     EngineCrash,
@@ -59,6 +59,7 @@ LogSink: TypeAlias = Callable[[InstanceEvent, LogLine], None]
 @dataclass(frozen=True, slots=True)
 class Succeeded:
     output: Json | JsonValue
+    caught: Caught | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,8 @@ class Script:
                 await asyncio.sleep(0)
             elif isinstance(message, Returned):
                 self._replay.check_finished()
-                return Succeeded(message.output if self._output is None else self._output.output)
+                output = message.output if self._output is None else self._output.output
+                return Succeeded(output, message.caught)
             else:
                 # Only a second finish is answered without an event.
                 recorded = message.name != "finish" or not self._finished
@@ -233,9 +235,8 @@ class Script:
         return (self._clock.now() - then).total_seconds()
 
     async def _transition(self, found: New | Unanswered, call: HostCall) -> Outcome | None:
-        await self._record(
-            EventType.TRANSITION, found.call, function=_text(call, "function"), memory=_value(call, "payload")
-        )
+        step = {"function": _text(call, "function"), "memory": _value(call, "payload")}
+        await self._record(EventType.TRANSITION, found.call, **step, caught=call.caught)
         assert self._working_since is not None
         # A replay is no work: who was parked here must get further the next time.
         if self._slot.contended() and slice_is_over(self._seconds_since(self._working_since), self._limits, True):
@@ -243,7 +244,9 @@ class Script:
         return None
 
     async def _finish(self, found: New | Unanswered, call: HostCall) -> None:
-        self._output = await self._record(EventType.OUTPUT, found.call, output=_value(call, "output"))
+        self._output = await self._record(
+            EventType.OUTPUT, found.call, output=_value(call, "output"), caught=call.caught
+        )
 
     async def _sleep(self, found: New | Unanswered, call: HostCall) -> Outcome | None:
         if isinstance(found, New):
@@ -256,7 +259,7 @@ class Script:
                     line=call.line,
                 )
             fire_at = self._tail.now() + timedelta(seconds=seconds)
-            timer = await self._record(EventType.TIMER_STARTED, found.call, fire_at=fire_at)
+            timer = await self._record(EventType.TIMER_STARTED, found.call, fire_at=fire_at, caught=call.caught)
         else:
             timer = found.event
         assert timer.fire_at is not None

@@ -92,6 +92,26 @@ class ErrorInfo(Record, frozen=True, kw_only=True):
         return "\n".join((f"{self.name}: {own}" + (f" ({place})" if place else ""), *behind))
 
 
+class CaughtStep(Record, frozen=True, kw_only=True):
+    """A transition whose function threw; ``error`` is name and message, where they are known."""
+
+    function: str
+    error: str | None = None
+
+
+class Caught(Record, frozen=True, kw_only=True):
+    """Transitions that threw since the call before, in this order, while the script went on; ``more``: how many further
+    ones there were."""
+
+    steps: tuple[CaughtStep, ...] = ()
+    more: Number = 0
+
+    def text(self) -> str:
+        """``reserve threw TypeError: x is not defined, pay threw, and 2 more``."""
+        told = [f"{step.function} threw" + (f" {step.error}" if step.error else "") for step in self.steps]
+        return ", ".join(told + ([f"and {self.more} more"] if self.more else []))
+
+
 class Origin(Record, frozen=True, kw_only=True):
     """The object that the instance was started for: the cluster's identity and the run's name and generation."""
 
@@ -138,6 +158,8 @@ class InstanceEvent(Record, frozen=True, kw_only=True):
     rules: Number = 0
     # Of a claim: a LetGo, or a word of a newer release. Claims of releases before this field have none.
     predecessor: str | None = None
+    # Of what a script does after transitions that threw.
+    caught: Caught | None = None
 
     sequence: int = 0
     previous: int = 0

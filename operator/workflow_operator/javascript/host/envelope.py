@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-from workflow_operator.history import MAX_NESTING, Json
+from workflow_operator.history import MAX_NESTING, Caught, CaughtStep, Json
 from workflow_operator.history.errors import NotSerializable, ScriptError
 from workflow_operator.history.values import without_lone_surrogates
 from workflow_operator.javascript.host import reports
@@ -14,6 +14,8 @@ from workflow_operator.javascript.host.messages import HostCall, Limits, LogLine
 from workflow_operator.javascript.host.places import Place, Source
 
 NAME_CHARACTERS = 256
+CAUGHT_CHARACTERS = 200
+MOST_CAUGHT = 8
 
 Message: TypeAlias = HostCall | LogLine | Returned | Spent | ScriptError
 
@@ -29,11 +31,22 @@ class _Form(msgspec.Struct, tag_field="kind", forbid_unknown_fields=True, gc=Fal
     """One kind of message; how it is sent says javascript/worker/wire.py."""
 
 
+class _CaughtStep(msgspec.Struct, forbid_unknown_fields=True):
+    function: Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARACTERS)]
+    error: Annotated[str, msgspec.Meta(max_length=CAUGHT_CHARACTERS)] | None = None
+
+
+class _Caught(msgspec.Struct, forbid_unknown_fields=True):
+    steps: Annotated[list[_CaughtStep], msgspec.Meta(min_length=1, max_length=MOST_CAUGHT)]
+    more: Annotated[int, msgspec.Meta(ge=0, le=999_999_999)]
+
+
 class _Call(_Form, tag="call"):
     name: Annotated[str, msgspec.Meta(max_length=64)]
     line: _Number
     column: _Number
     arguments: msgspec.Raw
+    caught: _Caught | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Log(_Form, tag="log"):
@@ -47,6 +60,7 @@ class _Spent(_Form, tag="spent"):
 
 class _Returned(_Form, tag="returned"):
     output: msgspec.Raw
+    caught: _Caught | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Failed(_Form, tag="failed"):
@@ -92,11 +106,12 @@ def parse(body: bytes, source: Source, limits: Limits) -> Message:
         match _MESSAGE.decode(without_lone_surrogates(body)):
             case _Call() as call:
                 line, column = source.within(_place(call.line, call.column))
-                return HostCall(call.name, _arguments(call, limits), line, column)
+                return HostCall(call.name, _arguments(call, limits), line, column, _caught(call.caught))
             case _Log(level, text):
                 return LogLine(level, reports.cut(text, limits.log_line_bytes))
-            case _Returned(output):
-                return Returned(Json.checked(memoryview(output), "the return value", limits.payload_bytes))
+            case _Returned(output, caught):
+                value = Json.checked(memoryview(output), "the return value", limits.payload_bytes)
+                return Returned(value, _caught(caught))
             case _Failed(error, name, text, line, column, stack, cause):
                 place = source.within(_place(line, column))
                 return reports.failure(error, name, text, place, (stack, cause), limits)
@@ -123,6 +138,13 @@ def _arguments(call: _Call, limits: Limits) -> dict[str, Json | str | int | floa
             return {"output": Json.checked(memoryview(output), "finish: the output", limits.payload_bytes)}
         case _Sleep(seconds):
             return {"seconds": seconds}
+
+
+def _caught(caught: _Caught | msgspec.UnsetType) -> Caught | None:
+    if caught is msgspec.UNSET:
+        return None
+    steps = tuple(CaughtStep(function=step.function, error=step.error) for step in caught.steps)
+    return Caught(steps=steps, more=caught.more)
 
 
 def _place(line: int | None, column: int | None) -> Place | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from workflow_operator.history import Json
+from workflow_operator.history import Caught, Json
 
 JsonValue: TypeAlias = Any
 Level: TypeAlias = Literal["info", "debug", "warn", "error"]
@@ -54,13 +54,14 @@ class HostCall:
     """The script waits for ``answer`` or ``throw``.
 
     transition: {"function": str, "payload": Json}; sleep: {"seconds": int or float}; finish: {"output": Json}.
-    ``line`` and ``column`` count from 1 in the script.
+    ``line`` and ``column`` count from 1 in the script. ``caught``: what threw since the call before it.
     """
 
     name: str
     arguments: dict[str, Json | str | int | float]
     line: int | None
     column: int | None = None
+    caught: Caught | None = None
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,10 @@ class LogLine:
 
 @dataclass(frozen=True)
 class Returned:
-    """The end of a run: what the entry function returned."""
+    """The end of a run: what the entry function returned, and what threw since the last call."""
 
     output: Json
+    caught: Caught | None = None
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,16 @@ refuses what is longer. Units are UTF-16 code units.
                                    answers, so the processor budget begins anew
                           throw    {name, message}
     sandbox -> executor   ready    {pid}                          the process is confined and has an isolate; once
-                          call     {name: at most 64 units, line, column, arguments}
+                          call     {name: at most 64 units, line, column, arguments, caught?}
                                                                   the script is blocked until answer or throw
                           log      {level, text}
                           spent    {}                             the process is to take no other job; before the end
-                          returned {output}
+                          returned {output, caught?}
                           failed   {error, name: 256, message: 8192, line, column, stack: 16384, cause: 4096};
                                    error is the class, stack the script's frames, one a line
+
+    caught: {steps: [{function: 256, error?: 200}], more}: the functions of transitions that threw since the last call,
+    at most 8, and how many further ones there were; absent if there were none
 
 Both sides are states: a message that is not expected now ends the sandbox process. Before its first job it may send
 64 KiB, then :func:`frame_cap`.

@@ -4,14 +4,19 @@
 // it is this number that ends a recursion, the same in each execution; and above the 4,034 of releases that had none.
 const MAX_TRANSITIONS = 4096;
 const MAX_NAME = 256;
+const MOST_CAUGHT = 8; // envelope.MOST_CAUGHT
+const CAUGHT_UNITS = 200; // envelope.CAUGHT_CHARACTERS
+const THREW = { __proto__: null };
 const MAX_SLEEP_SECONDS = 100 * 365 * 24 * 3600; // engine.script
 let depth = 0;
+let finished = false;
+let caughtSteps = '', caughtCount = 0; // functions of transitions that threw since the last message: the script went on
 
-function ask(name, above, argumentsJson) {
+function ask(name, above, argumentsJson, caught = takeCaught()) {
   if (doom !== undefined) throw doom;
   if (ended) throw new RealError(`${name}: the run has ended`);
   const place = placeAbove(above);
-  send(ASK, `{"kind":"call","name":"${name}","line":${place.line},"column":${place.column},"arguments":${argumentsJson}}`);
+  send(ASK, `{"kind":"call","name":"${name}","line":${place.line},"column":${place.column},"arguments":${argumentsJson}${caught}}`);
   const reply = parse(received());
   if (reply.kind === 'throw') throw named(new RealError(reply.message), reply.name);
   time = reply.time_ms;
@@ -44,8 +49,28 @@ function checkStep(fn, count) {
   return name;
 }
 
-function record(fn, payload, count) {
-  const name = checkStep(fn, count);
+// In a `finally`, which does not know what was thrown: a catch would, and V8 would lose the place of what is no Error.
+// The promise of an async function tells, where it is rejected by now; to wait for it would hide that nobody awaits it.
+function noteThrown(name, result) {
+  const known = result === THREW ? THREW : mapLookup(rejected, result);
+  if (known === undefined) return;
+  const told = known === THREW || job.lenient ? '' : `,"error":${stringify(slice(headOf(known.reason), 0, CAUGHT_UNITS))}`;
+  const step = `{"function":${stringify(name)}${told}}`;
+  if (caughtCount < MOST_CAUGHT) caughtSteps += caughtCount === 0 ? step : `,${step}`;
+  caughtCount++;
+}
+
+// The member for the next message; none, if nothing threw.
+function takeCaught() {
+  if (caughtCount === 0) return '';
+  const more = caughtCount > MOST_CAUGHT ? caughtCount - MOST_CAUGHT : 0;
+  const found = `,"caught":{"steps":[${caughtSteps}],"more":${more}}`;
+  caughtSteps = '';
+  caughtCount = 0;
+  return found;
+}
+
+function record(name, payload) {
   const json = payload === undefined ? 'null' : serialise(payload, `transition: the payload for ${name}`);
   ask('transition', transition, `{"function":${stringify(name)},"payload":${json}}`);
   // An undefined payload is recorded as null, and stays undefined for the function, so that its defaults work.
@@ -54,18 +79,23 @@ function record(fn, payload, count) {
 
 // It stays on the stack while fn runs: so it has few variables of its own.
 function transition(fn, payload) {
-  payload = record(fn, payload, arguments.length);
+  const name = checkStep(fn, arguments.length);
+  payload = record(name, payload);
+  let result = THREW;
   depth++;
   try {
-    return fn(payload);
+    return result = fn(payload);
   } finally {
     depth--;
+    try { noteThrown(name, result); } catch { /* At the end of the stack there is no room for it. */ }
   }
 }
 
 function finish(value) {
   const json = value === undefined ? 'null' : serialise(value, 'finish: the output');
-  ask('finish', finish, `{"output":${json}}`);
+  // Only the first one is recorded, and what another one told would be lost.
+  ask('finish', finish, `{"output":${json}}`, finished ? '' : takeCaught());
+  finished = true;
   return null;
 }
 

@@ -62,7 +62,7 @@ function listText(list) {
 
 function returned(result) {
   const json = result === undefined ? 'null' : serialise(result, 'the return value');
-  outcome = `{"kind":"returned","output":${json}}`;
+  outcome = `{"kind":"returned","output":${json}${takeCaught()}}`;
 }
 
 function begin(json) {
