@@ -5,18 +5,20 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytestmark = pytest.mark.integration
 
 PROBE = """
-import json, sys
+import gc, json, sys
 from workflow_operator.cli import main
 try:
     main(sys.argv[1:])
 finally:
-    print("loaded", json.dumps(sorted(sys.modules)), file=sys.stderr)
+    told = {"modules": sorted(sys.modules), "collects": gc.isenabled(), "frozen": gc.get_freeze_count()}
+    print("told", json.dumps(told), file=sys.stderr)
 """
 # aiohttp itself may be there, put off until it is used.
 OF_A_CLUSTER = {"aiohttp.client", "aiohttp.web", "kopf", "kubernetes", "opentelemetry", "pythonjsonlogger"}
@@ -28,7 +30,7 @@ OF_A_RUN = {"msgspec", "nats", "prometheus_client", "yaml"}
 EXAMPLE = Path(__file__).parents[2] / "examples" / "hello.yaml"
 
 
-def loaded(folder: Path, *words: str | Path) -> set[str]:
+def probed(folder: Path, *words: str | Path) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-c", PROBE, *words],
         env={**os.environ, "XDG_STATE_HOME": str(folder)},
@@ -38,7 +40,12 @@ def loaded(folder: Path, *words: str | Path) -> set[str]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return set(json.loads(done.stderr.rpartition("loaded ")[2]))
+    told: dict[str, Any] = json.loads(done.stderr.rpartition("told ")[2])
+    return told
+
+
+def loaded(folder: Path, *words: str | Path) -> set[str]:
+    return set(probed(folder, *words)["modules"])
 
 
 @pytest.mark.parametrize("words", [("--help",), ("run", "--help"), ("history", "--help"), ("operator", "--help")])
@@ -55,6 +62,12 @@ def test_a_local_run_loads_nothing_of_a_cluster(tmp_path: Path) -> None:
         assert loaded(tmp_path, "run", each) & (OF_A_CLUSTER | OF_AN_OBJECT) == set(), each
     for command in ("history", "status", "output"):
         assert loaded(tmp_path, command, "default/quick") & OF_A_CLUSTER == set(), command
+
+
+def test_the_collector_leaves_out_what_a_local_run_has_loaded_and_works_on(tmp_path: Path) -> None:
+    told = probed(tmp_path, "run", EXAMPLE)
+    assert told["collects"]
+    assert told["frozen"] > 10_000
 
 
 def test_the_process_that_holds_v8_does_not_load_an_event_loop() -> None:

@@ -3,8 +3,10 @@ client, nor `run` for it."""
 
 from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,17 +66,28 @@ def run_command(file: Path, given: str | None, entrypoint: str | None, form: str
 
     Exit code 0: the run is complete; 1: it failed or was cancelled; 2: it could not be run.
     """
-    _put_off_websockets()
-    from workflow_operator.cli.local import run_file
+    with _loading():
+        from workflow_operator.cli.local import run_file
 
     sys.exit(run_file(file, given, entrypoint, as_json=form == "json"))
 
 
-def _put_off_websockets() -> None:
-    """NATS' client imports aiohttp for URLs of websockets, which takes a fifth of the time of a short run."""
+@contextmanager
+def _loading() -> Iterator[None]:
+    """Around the imports of a command that is soon over, where they take most of the time.
+
+    NATS' client imports aiohttp for URLs of websockets. And the collector walks again and again through modules that
+    will stay: so it waits until they are loaded, and then leaves them out.
+    """
     from workflow_operator.lazy import put_off
 
     put_off("aiohttp")
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _names_an_instance(command: Command) -> Command:
@@ -97,8 +110,8 @@ def history_command(name: str, namespace: str | None, local: bool, form: str) ->
     Says on standard error which instance that is, and where it was found. Looks into NATS where
     WORKFLOW_OPERATOR_NATS_URL is set, and otherwise among the local runs.
     """
-    _put_off_websockets()
-    from workflow_operator.cli import look
+    with _loading():
+        from workflow_operator.cli import look
 
     look.print_history(look.wanted(name, namespace, local=local), form)
 
@@ -112,8 +125,8 @@ def status_command(name: str, namespace: str | None, local: bool, form: str) -> 
     Phase and reason are those of kubectl. Looks where `history` looks. With -o json or yaml: all of it, as it is
     stored in NATS.
     """
-    _put_off_websockets()
-    from workflow_operator.cli import look
+    with _loading():
+        from workflow_operator.cli import look
 
     look.print_status(look.wanted(name, namespace, local=local), form)
 
@@ -126,8 +139,8 @@ def output_command(name: str, namespace: str | None, local: bool, memory: bool) 
 
     Looks where `history` looks.
     """
-    _put_off_websockets()
-    from workflow_operator.cli import look
+    with _loading():
+        from workflow_operator.cli import look
 
     look.print_value(look.wanted(name, namespace, local=local), "memory" if memory else "output")
 
