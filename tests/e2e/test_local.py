@@ -180,7 +180,8 @@ def test_a_failed_run_exits_with_1(shell: Shell) -> None:
     output, _ = shell("run", file, "-o", "json", code=1)
     status = json.loads(output)
     assert status["status"] == "failed"
-    assert status["error"] == {"name": "TypeError", "message": "bad", "line": 2, "column": 9}
+    stack = "    at main (workflow.js:2:9)"
+    assert status["error"] == {"name": "TypeError", "message": "bad", "line": 2, "column": 9, "stack": stack}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
