@@ -262,7 +262,7 @@ def test_a_run_that_is_going_can_be_looked_at(shell: Shell) -> None:
 def test_a_setting_that_cannot_be_is_named(shell: Shell) -> None:
     shell.env["WORKFLOW_OPERATOR_EXECUTOR_SLOTS"] = "none"
     _, told = shell("run", shell.file("quick.js", QUICK), code=2)
-    assert "WORKFLOW_OPERATOR_EXECUTOR_SLOTS: Input should be" in told
+    assert "WORKFLOW_OPERATOR_EXECUTOR_SLOTS: Expected `int`" in told
     assert "Traceback" not in told
 
 
