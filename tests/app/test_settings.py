@@ -40,7 +40,10 @@ def file(tmp_path: Path) -> Path:
             "NATS_INBOX_PREFIX: Expected `str`",
         ),
         ({"nats_inbox_prefix": "_INBOX.a\n"}, "NATS_INBOX_PREFIX: Expected `str`"),
-        ({"executor_slots": "many"}, "EXECUTOR_SLOTS: Expected `int`"),
+        (
+            {"executor_slots": "many", "crash_limit": "0"},
+            "EXECUTOR_SLOTS: Expected `int`; WORKFLOW_OPERATOR_CRASH_LIMIT: Expected `int` >= 1",
+        ),
         ({"shutdown_seconds": "nan"}, "SHUTDOWN_SECONDS: Expected `float` >= 0"),
         ({"log_level": "info"}, "LOG_LEVEL: Invalid enum value"),
         (

@@ -66,7 +66,8 @@ class Settings:
                 try:
                     value = _read(told[each.name], types[each.name], each.metadata["bounds"])
                 except msgspec.ValidationError as error:
-                    problems.append(f"{variable(each.name)}: {error}")
+                    # Every variable is a text.
+                    problems.append(f"{variable(each.name)}: {str(error).removesuffix(', got `str`')}")
             object.__setattr__(self, each.name, value)
         if not problems and (problem := contradiction(self)):
             problems.append(problem)
