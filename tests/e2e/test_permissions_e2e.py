@@ -46,7 +46,7 @@ def test_runs_complete_with_no_more_rights_than_needed(stack: Stack, kubectl: Ku
         assert_sound(history)
     name = f"{world.namespace}/sleeps"
     assert "succeeded" in stack.workflow_operator("history", name)
-    assert "complete" in stack.workflow_operator("status", name)
+    assert "Complete" in stack.workflow_operator("status", name)
     for replica in (*stack.operators, *stack.projectors, *stack.executors):
         replica.stop()
 
