@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,17 +10,32 @@ import pytest
 
 from dev import image
 from dev.node.choose import Cluster
-from tests.node.release import PREVIOUS_TAG, Release
+from tests.node.release import CHART, PREVIOUS_TAG, Release
 from tests.node.test_crashes import assert_all_complete, start
 
-(PREVIOUS_CHART,) = Path(__file__).with_name("previous").glob("*.tgz")
+(PACKED,) = Path(__file__).with_name("previous").glob("*.tgz")
+PERMISSIONS = "files/nats-permissions.yaml"
 
 
 @pytest.fixture(scope="module")
-def upgraded(node: Cluster, images: Path, chart: Path) -> Iterator[Release]:
+def previous_chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The chart of the previous version, in which the roles may do in NATS what they need today.
+
+    The image under the previous tag holds the program of today.
+    """
+    folder = tmp_path_factory.mktemp("previous")
+    with tarfile.open(PACKED) as packed:
+        packed.extractall(folder, filter="data")
+    chart = folder / CHART.name
+    (chart / PERMISSIONS).write_text((CHART / PERMISSIONS).read_text())
+    return chart
+
+
+@pytest.fixture(scope="module")
+def upgraded(node: Cluster, images: Path, chart: Path, previous_chart: Path) -> Iterator[Release]:
     """A release of the previous version."""
     release = Release(node, chart, "workflows", "team")
-    release.install(f"--set=image.tag={PREVIOUS_TAG}", chart=PREVIOUS_CHART)
+    release.install(f"--set=image.tag={PREVIOUS_TAG}", chart=previous_chart)
     yield release
     release.uninstall()
 
