@@ -86,7 +86,7 @@ async def test_what_streams_hold_is_what_is_published(connection: Connection) ->
     before = await stored_bytes(connection)
     assert set(before) == {declared.stream for declared in streams(TopologyOptions())}
     # It is counted as it was before its compression.
-    await connection.publish(f"instances.history.size.{uuid.uuid4()}", b"x" * 100_000)
+    await connection.request(f"instances.history.size.{uuid.uuid4()}", b"x" * 100_000)
     assert 100_000 <= (await stored_bytes(connection))[HISTORY] - before[HISTORY] < 101_000
 
 
