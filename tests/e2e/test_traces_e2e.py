@@ -26,10 +26,12 @@ def test_each_span_of_each_run_arrives_once_whoever_dies(world: World) -> None:
         world.stack.add_operator(**endpoint)
         world.stack.add_operator(**endpoint)
         names = [f"ticking-{number}" for number in range(4)]
-        world.apply(("quick", {"script": QUICK}), *((name, {"script": TICKING}) for name in names))
+        world.apply(*((name, {"script": TICKING}) for name in names))
+        for name in names:
+            world.history_until(world.key(name), lambda events: transitions(events) >= 5, "five steps")
+        # Not sooner: until the two know of each other, both hold a run to be theirs.
+        world.apply(("quick", {"script": QUICK}))
         keys = [world.key(name) for name in ("quick", *names)]
-        for key in keys[1:]:
-            world.history_until(key, lambda events: transitions(events) >= 5, "five steps")
         world.operator_of(drivers(world.history(keys[1]))[-1]).kill()
         world.ended(["quick", *names])
 
