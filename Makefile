@@ -54,7 +54,7 @@ engine-age: $(READY) ## Fail when V8 is old and nobody has looked at that
 	@$(BIN)/python -m dev.engine_age
 
 bench: $(READY) ## Run the benchmarks
-	@set -e; for each in benchmarks/*.py; do echo "== $$each"; $(BIN)/python "$$each"; done
+	@set -e; for each in benchmarks/*.py; do echo "== $$each"; $(BIN)/python -m "benchmarks.$$(basename "$$each" .py)"; done
 
 image: $(READY) ## Build the container image into an archive (needs docker, or buildah and mmdebstrap)
 	@$(BIN)/python -m dev.image $(ARGS)

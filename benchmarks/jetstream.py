@@ -71,7 +71,7 @@ async def cycle(queue: JetStreamWorkQueue, count: int) -> None:
     await asyncio.gather(*(queue.enqueue(new_key()) for _ in range(count)))
     done = 0
     while done < count:
-        taken = await queue.pull(WORKERS, 1.0)
+        taken = await queue.pull(WORKERS, 1.0, lambda _: True)
         await asyncio.gather(*(each.ack() for each in taken))
         done += len(taken)
 
