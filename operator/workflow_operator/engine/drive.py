@@ -57,7 +57,7 @@ logger = logging.getLogger(__name__)
 _MISSING_ATTEMPTS = 5
 _LONG_HISTORY = 2000
 _MISSING_RETRY_SECONDS = 1.0
-_CRASHED_RETRY_SECONDS = 1.0
+_FIRST_BACKOFF_SECONDS = 1.0
 _MOST_DOUBLINGS = 6
 # One end may be anybody's fault. A run with two behind it waits until no other such run is driven here.
 _ISOLATED_CRASHES = 2
@@ -84,6 +84,11 @@ class DriveContext:
     log: LogSink
     alive: Callable[[Collection[str]], Awaitable[Collection[str]]]
     isolation: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+def backoff_seconds(failures: int) -> float:
+    """Seconds until a run is tried again that has failed so often: a machine that is short of something needs time."""
+    return _FIRST_BACKOFF_SECONDS * 2.0 ** min(failures, _MOST_DOUBLINGS)
 
 
 async def drive(context: DriveContext, held: Holding) -> Fate:
@@ -134,8 +139,7 @@ async def _take(context: DriveContext, held: Holding, beat: _Beat) -> Fate | Non
             error = _too_many(crashes, context.limits.crash_limit)
             return await _conclude(context, held, _tail(context, held, events, epoch), Failed(error))
         case Drive(crashes=crashes) if delivery.released and delivery.released.crashed and delivery.attempt == 1:
-            # A machine that is short of something needs time.
-            await held.retry(_CRASHED_RETRY_SECONDS * 2 ** min(crashes, _MOST_DOUBLINGS))
+            await held.retry(backoff_seconds(crashes))
             return Fate.RETURNED
         case Drive(crashes=crashes) if crashes >= _ISOLATED_CRASHES and context.isolation.locked():
             await held.retry(_ISOLATED_RETRY_SECONDS)

@@ -7,7 +7,7 @@ import logging
 from functools import partial
 
 from workflow_operator import metrics
-from workflow_operator.engine.drive import DriveContext, drive
+from workflow_operator.engine.drive import DriveContext, backoff_seconds, drive
 from workflow_operator.engine.holding import Holding
 from workflow_operator.engine.measures import Fate, first_waits, measured_execution
 from workflow_operator.engine.share import Shares
@@ -19,7 +19,6 @@ logger = logging.getLogger(__name__)
 _PULL_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
-_MOST_DOUBLINGS = 6
 _FAILED_RETRY_SECONDS = 10.0
 
 
@@ -119,8 +118,7 @@ class Executor:
             execution.fate = await self._drive(held)
 
     async def _drive(self, held: Holding) -> Fate:
-        # Tries are counted, and a machine that is short of something needs time.
-        pause = _RETRY_SECONDS * 2 ** min(held.newest.attempt - 1, _MOST_DOUBLINGS)
+        pause = backoff_seconds(held.newest.attempt - 1)
         try:
             return await drive(self._context, held)
         except EngineCrash as error:

@@ -14,16 +14,14 @@ from nats.aio.msg import Msg
 from workflow_operator.history.errors import InvalidInput, Unavailable
 from workflow_operator.history.subjects import InstanceKey, is_namespace
 from workflow_operator.jetstream.connection import Connection, Inbox
-from workflow_operator.jetstream.pulling import nak, send
+from workflow_operator.jetstream.pulling import GRACE_SECONDS, NANOSECONDS, nak, send
 from workflow_operator.jetstream.reads import NOTHING_MORE, description_of, status_of
 from workflow_operator.jetstream.topology import LANES, QUEUE, lane_consumer, lane_subjects
 
 logger = logging.getLogger(__name__)
 
-_NANOSECONDS = 1_000_000_000
 # How long a lane without anything waits at the server before it asks again: 96 requests a minute for all of them.
 _EXPIRES_SECONDS = 10.0
-_GRACE_SECONDS = 2.0
 # What nobody takes is given back before the server believes it lost.
 _OFFERED_SECONDS = 1.0
 _LOOK_SECONDS = 0.05
@@ -162,9 +160,9 @@ class _Lane:
 
     async def _next(self, inbox: Inbox) -> None:
         await self.wanted.wait()
-        body = json.dumps({"batch": 1, "expires": int(_EXPIRES_SECONDS * _NANOSECONDS)}).encode()
+        body = json.dumps({"batch": 1, "expires": int(_EXPIRES_SECONDS * NANOSECONDS)}).encode()
         await self._connection.publish(self._subject, body, reply=inbox.subject)
-        message = await inbox.next(_EXPIRES_SECONDS + _GRACE_SECONDS)
+        message = await inbox.next(_EXPIRES_SECONDS + GRACE_SECONDS)
         status = status_of(message)
         if status in NOTHING_MORE:
             return

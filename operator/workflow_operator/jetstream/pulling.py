@@ -12,8 +12,9 @@ from workflow_operator.history.errors import Unavailable
 from workflow_operator.jetstream.connection import Connection, Inbox
 from workflow_operator.jetstream.reads import NOTHING_MORE, description_of, status_of
 
-_NANOSECONDS = 1_000_000_000
-_GRACE_SECONDS = 2.0
+NANOSECONDS = 1_000_000_000
+# For the answer of a request to come back, beyond the time that it waits at the server.
+GRACE_SECONDS = 2.0
 _HEARTBEAT = 100
 _CONFLICT = 409
 _TOO_LARGE = "Message Size Exceeds MaxBytes"
@@ -44,16 +45,16 @@ async def pull(
     async with connection.inbox() as inbox:
         puller = _Puller(connection, inbox, f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}", taken)
         try:
-            await puller.take(limit, _NOW, _GRACE_SECONDS, max_bytes)
+            await puller.take(limit, _NOW, GRACE_SECONDS, max_bytes)
             if puller.met_larger and not taken:
-                await puller.take(1, _NOW, _GRACE_SECONDS)
+                await puller.take(1, _NOW, GRACE_SECONDS)
             if not taken:
                 # One, not more: what the server would send after it nobody would wait for.
-                expires = {"expires": int(timeout_seconds * _NANOSECONDS)}
-                await puller.take(1, expires, timeout_seconds + _GRACE_SECONDS)
+                expires = {"expires": int(timeout_seconds * NANOSECONDS)}
+                await puller.take(1, expires, timeout_seconds + GRACE_SECONDS)
                 left = None if max_bytes is None else max_bytes - sum(len(message.data) for message in taken)
                 if taken and limit > 1 and (left is None or left > 0):
-                    await puller.take(limit - 1, _NOW, _GRACE_SECONDS, left)
+                    await puller.take(limit - 1, _NOW, GRACE_SECONDS, left)
             done = True
         except Unavailable:
             if not taken:
@@ -101,7 +102,7 @@ async def nak(connection: Connection, message: Msg, delay_seconds: float) -> Non
     """Give a message back, to be delivered again after the delay. Lost if NATS is away: the ack wait does the same."""
     body = b"-NAK"
     if delay_seconds > 0:
-        body += b" " + json.dumps({"delay": int(delay_seconds * _NANOSECONDS)}).encode()
+        body += b" " + json.dumps({"delay": int(delay_seconds * NANOSECONDS)}).encode()
     await send(connection, message, body)
 
 
