@@ -53,8 +53,8 @@ docs: crds ## Generate every generated page in docs/, and what is generated in t
 engine-age: $(READY) ## Fail when V8 is old and nobody has looked at that
 	@$(BIN)/python -m dev.engine_age
 
-bench: $(READY) ## Run the benchmarks
-	@set -e; for each in benchmarks/*.py; do echo "== $$each"; $(BIN)/python -m "benchmarks.$$(basename "$$each" .py)"; done
+bench: $(READY) ## Measure against the targets: a table, and a plot in benchmarks/results (about 8 minutes)
+	@$(BIN)/python -m benchmarks.report $(ARGS)
 
 image: $(READY) ## Build the container image into an archive (needs docker, or buildah and mmdebstrap)
 	@$(BIN)/python -m dev.image $(ARGS)

@@ -12,12 +12,12 @@ from uuid import uuid4
 
 from workflow_operator.history import EventType, InstanceEvent, InstanceKey, fold
 from workflow_operator.jetstream.bus import JetStreamDataBus
-from workflow_operator.jetstream.connection import Connection
-from workflow_operator.jetstream.login import ConnectionOptions
+from workflow_operator.jetstream.connect.connection import Connection
+from workflow_operator.jetstream.connect.login import ConnectionOptions
+from workflow_operator.jetstream.connect.server import EmbeddedServer
 from workflow_operator.jetstream.projection import ProjectionFeed
 from workflow_operator.jetstream.queue import JetStreamWorkQueue
-from workflow_operator.jetstream.server import EmbeddedServer
-from workflow_operator.jetstream.topology import ensure
+from workflow_operator.jetstream.streams.topology import ensure
 
 COUNT = 5_000
 WORKERS = 64
@@ -61,7 +61,7 @@ async def read_all(bus: JetStreamDataBus, keys: list[InstanceKey]) -> None:
 
 async def drain(feed: ProjectionFeed, partition: int, left: list[int]) -> None:
     while left[0] > 0:
-        taken = await feed.pull(partition, 500, 0.5)
+        taken = await feed.pull(partition, 0.5)
         left[0] -= len(taken)
         for each in taken:
             await each.ack()

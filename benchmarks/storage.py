@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from benchmarks.engine import installation, runs_per_second
+from benchmarks.engine import installation
+from benchmarks.scripts import ONE
+from benchmarks.scripts import SCRIPTS as USUAL
 from workflow_operator.app import roles
 
 STREAMS = ("HISTORY", "STATUS")
 SCRIPTS = {
-    "one state": "function main(i) { return i; }",
+    ONE: USUAL[ONE],
     "100 transitions of 2 bytes": """
         function main() { for (let i = 10; i < 110; i++) transition(step, i % 90 + 10); }
         function step(n) { return n; }""",
@@ -34,17 +36,17 @@ async def stored(transport: roles.Transport) -> dict[str, tuple[int, int]]:
 
 
 async def main(count: int) -> None:
-    async with installation(park_after_seconds=0.1) as (transport, settings):
+    async with installation(park_after_seconds=0.1) as engine:
         for name, script in SCRIPTS.items():
-            before = await stored(transport)
-            await runs_per_second(transport, settings, script, count)
-            after = await stored(transport)
+            before = await stored(engine.transport)
+            await engine.load(script, count)
+            after = await stored(engine.transport)
             (messages, history), (_, status) = (
                 (after[each][0] - before[each][0], after[each][1] - before[each][1]) for each in STREAMS
             )
             print(
-                f"{name:32} {messages / count:6.0f} events a run, {history / count:8.0f} bytes of HISTORY "
-                f"({history / messages:5.0f} an event), {status / count:6.0f} of STATUS"
+                f"{name:32} {messages / count:6.0f} messages a run, {history / count:8.0f} bytes of HISTORY "
+                f"({history / messages:5.0f} a message), {status / count:6.0f} of STATUS"
             )
 
 

@@ -95,12 +95,12 @@ class ServiceAccount(Strict):
 
 class Autoscaling(Strict):
     enabled: bool = Field(
-        False, description="Create a KEDA ScaledObject, which sets the number of pods by the runs waiting or executing."
+        False, description="Create a KEDA ScaledObject, which sets the number of pods by the runs of the queue."
     )
     min_replicas: int = Field(1, ge=0, description="Fewest pods; operators execute too, so 0 is possible.")
     max_replicas: int = Field(10, ge=1, description="Most pods.")
     runs_per_replica: int = Field(
-        0, ge=0, description="Runs, waiting or executing, for each pod; 0: settings.executorSlots."
+        0, ge=0, description="Runs of the queue, waiting or executing, for each pod; 0: settings.executorSlots."
     )
     polling_interval_seconds: Seconds = Field(15, description="Seconds between two looks at the queue.")
     cooldown_seconds: Seconds = Field(300, description="Seconds without runs before scaling to 0.")

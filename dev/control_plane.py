@@ -59,6 +59,21 @@ class ControlPlane:
         """The API server's address, https://127.0.0.1:PORT."""
         return f"https://127.0.0.1:{self._ports[0]}"
 
+    @property
+    def token(self) -> str:
+        """The admin's bearer token."""
+        return self._token
+
+    @property
+    def certificate(self) -> Path:
+        """A PEM file with the API server's certificate and the authority that signed it."""
+        return self._certificate
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Of what runs, by its program: etcd, kube-apiserver."""
+        return {child.name: child.pid for child in (self._etcd, self._apiserver) if child}
+
     def start(self, deadline: float = START_DEADLINE) -> None:
         """Start both and wait until the API server is ready. Raises ControlPlaneError after `deadline` seconds."""
         assert self._etcd is None, "started twice"

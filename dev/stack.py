@@ -9,7 +9,7 @@ import sysconfig
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -17,12 +17,16 @@ from typing import Any, Self, TypeVar
 from dev.child import Child
 from dev.control_plane import ControlPlane, free_ports
 from workflow_operator.jetstream import EmbeddedServer
-from workflow_operator.jetstream.permissions import Role, inbox_prefix, permissions
+from workflow_operator.jetstream.streams.permissions import Role, inbox_prefix, permissions
 
 PROJECT = Path(__file__).parents[1]
-CRD_FILE = PROJECT / "crds" / "workflowruns.yaml"
-RBAC_FILE = PROJECT / "charts" / "workflow-operator" / "files" / "rbac.yaml"
+CRD_FILE = Path("crds") / "workflowruns.yaml"
+RBAC_FILE = Path("charts") / "workflow-operator" / "files" / "rbac.yaml"
+"""Both below the project's folder."""
 LEASHED = PROJECT / "dev" / "leashed.py"
+# -P: nothing of the folder dev/ may shadow a module.
+COMMAND = (sys.executable, "-P", str(LEASHED))
+"""Runs the role that is named behind it."""
 CRD_NAME = "workflowruns.workflow-operator.dev"
 ACCOUNT = "workflow-operator"
 """Name of the operator's ServiceAccount, and of its namespace."""
@@ -49,13 +53,12 @@ class StackError(RuntimeError):
 class Process:
     """One replica of a role, logging JSON lines to a file of its own."""
 
-    def __init__(self, role: str, log: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, role: str, log: Path, env: Mapping[str, str], command: Sequence[str] = COMMAND) -> None:
         self.role = role
         self.log = log
         (self._port,) = free_ports(1)
         health = {"WORKFLOW_OPERATOR_HEALTH_HOST": "127.0.0.1", "WORKFLOW_OPERATOR_HEALTH_PORT": str(self._port)}
-        # -P: nothing of the folder dev/ may shadow a module.
-        self._child = Child(log.stem, [sys.executable, "-P", str(LEASHED), role], log, {**health, **env})
+        self._child = Child(log.stem, [*command, role], log, {**health, **env})
 
     @property
     def name(self) -> str:
@@ -132,13 +135,25 @@ class Stack:
     never admin.
     """
 
-    def __init__(self, control_plane: ControlPlane, directory: Path, *, logins: bool = False) -> None:
+    def __init__(
+        self,
+        control_plane: ControlPlane,
+        directory: Path,
+        *,
+        logins: bool = False,
+        nats: EmbeddedServer | None = None,
+        project: Path = PROJECT,
+        command: Sequence[str] = COMMAND,
+    ) -> None:
         """`logins`: each role has a password and the permissions of the chart in NATS, where a client without a login
-        may still do everything."""
+        may still do everything. `nats` takes the place of a server without fsync in `directory`. `project` is the
+        checkout whose CRD and RBAC are taken, `command` what runs a role."""
         self.control_plane = control_plane
         self.directory = directory.absolute()
         # A killed process loses nothing without it, and only a power loss would be survived with it.
-        self.nats = EmbeddedServer(self.directory / "nats", sync_always=False, config=LOGINS if logins else "")
+        self.nats = nats or EmbeddedServer(self.directory / "nats", sync_always=False, config=LOGINS if logins else "")
+        self._project = project
+        self._command = command
         self._logins = logins
         self.operators: list[Process] = []
         self.projectors: list[Process] = []
@@ -167,9 +182,9 @@ class Stack:
         """CRD, namespace, RBAC and the operators' kubeconfig; what is there already stays."""
         kubectl = self.control_plane.kubectl
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ACCOUNT}}
-        kubectl("apply", "-f", str(CRD_FILE))
+        kubectl("apply", "-f", str(self._project / CRD_FILE))
         kubectl("apply", "-f", "-", input=json.dumps(namespace))
-        kubectl("apply", "-f", str(RBAC_FILE))
+        kubectl("apply", "-f", str(self._project / RBAC_FILE))
         kubectl("wait", "--for=condition=Established", f"crd/{CRD_NAME}", "--timeout=30s")
         self.control_plane.service_account_kubeconfig(ACCOUNT, ACCOUNT, self.kubeconfig)
 
@@ -238,7 +253,7 @@ class Stack:
         log = self.directory / f"{role}-{self._started}.log"
         # Who has no business with the API server does not learn where it is.
         cluster = {"KUBECONFIG": str(self.kubeconfig)} if role == "operator" else {}
-        replicas.append(Process(role, log, {**self._env(), **cluster, **self._login(role), **env}))
+        replicas.append(Process(role, log, {**self._env(), **cluster, **self._login(role), **env}, self._command))
         return replicas[-1]
 
     def _wait_until_ready(self, replica: Process) -> Process:

@@ -123,7 +123,7 @@ RUN_DURATION = _histogram(
 )
 MIRROR_LAG = _histogram(
     "workflow_operator_mirror_lag_seconds",
-    "From the last event in a status to the patched object, for what had to be written at once.",
+    "From the last event in a status to the object that shows it, for what had to be written at once.",
     _OPERATOR,
     _QUICK,
 )
@@ -144,7 +144,7 @@ API_REQUESTS = _counter(
 
 EXECUTIONS = _counter(
     "workflow_operator_executions_total",
-    "Times that an instance was taken from the queue and let go of, by what became of it. Returned: given back as it "
+    "Times that an instance was taken and let go of, by what became of it. Returned: given back as it "
     "was, at a shutdown or to a newer release; nothing: it had ended already.",
     _EXECUTING,
     outcome=(
@@ -164,7 +164,8 @@ EXECUTION_DURATION = _histogram(
 )
 QUEUE_WAIT = _histogram(
     "workflow_operator_queue_wait_seconds",
-    "From an instance's entry into the queue until an executor took it for the first time.",
+    "From an instance's entry into the queue until an executor took it for the first time. What is executed where it "
+    "starts was never there.",
     _EXECUTING,
     _QUICK,
 )
@@ -180,7 +181,7 @@ HOST_CALLS = _counter(
     "workflow_operator_host_calls_total",
     "Host calls that are new to the history, and so are done.",
     _EXECUTING,
-    call=("transition", "sleep", "finish"),
+    call=("transition", "sleep", "finish", "fetch"),
 )
 SANDBOX_KILLS = _counter(
     "workflow_operator_sandbox_kills_total",
@@ -201,8 +202,8 @@ SANDBOX_KILLS = _counter(
 )
 QUEUE_DEPTH = _gauge(
     "workflow_operator_queue_depth",
-    "Instances in the work queue of all replicas: waiting for an executor, held by one, or scheduled for later. Every "
-    "replica says the same; take the maximum.",
+    "Instances in the work queue of all replicas: waiting for an executor, held by one, or scheduled for later; what "
+    "is executed where it started counts in executor_slots_used alone. Every replica says the same; take the maximum.",
     _EXECUTING,
     state=("waiting", "held", "scheduled"),
 )
@@ -216,7 +217,7 @@ PROJECTION_LAG = _histogram(
 )
 PROJECTION_PENDING = _gauge(
     "workflow_operator_projection_pending_events",
-    "Events in this replica's partitions that are not folded yet; add up the replicas.",
+    "Messages, of one or more events each, in this replica's partitions that are not folded yet; add up the replicas.",
     _PROJECTOR,
 )
 PROJECTION_REFOLDS = _counter(

@@ -1,6 +1,7 @@
 """How a role starts, runs its parts and stops them."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -150,3 +151,17 @@ async def test_all_parts_share_the_time_to_end(caplog: pytest.LogCaptureFixture)
     given = [float(record.args[1]) for record in caplog.records if "left behind" in record.msg]
     assert len(given) == len(names)
     assert sum(given) <= 0.2
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, ["nats", socket.gethostname()]),
+        (
+            {"KUBERNETES_SERVICE_HOST": "10.96.0.1"},
+            ["nats", socket.gethostname(), "10.96.0.1", "kubernetes.default.svc"],
+        ),
+    ],
+)
+def test_what_scripts_may_not_ask_because_we_do(environ: dict[str, str], expected: list[str]) -> None:
+    assert list(roles.own_hosts(["nats"], environ)) == expected

@@ -21,13 +21,16 @@ VIOLATIONS = {
     "sandbox-layers": ("javascript/worker/wire.py", "import workflow_operator.javascript.host.pool"),
     "worker": ("javascript/worker/wire.py", "import yaml"),
     "pure": ("replay/index.py", "import time"),
-    "nats": ("engine/tail.py", "import nats"),
-    "kopf": ("reconcile/queue.py", "import kopf"),
+    "nats": ("engine/driving/tail.py", "import nats"),
+    "jetstream": ("jetstream/connect/login.py", "import workflow_operator.jetstream.streams"),
+    "engine": ("engine/outcome.py", "import workflow_operator.engine.driving.tail"),
+    "reconcile": ("reconcile/objects/store.py", "import workflow_operator.reconcile.showing.desired"),
+    "kopf": ("reconcile/objects/queue.py", "import kopf"),
     "kubernetes": ("handlers/watch.py", "import kubernetes"),
     "v8": ("javascript/host/process.py", "import py_mini_racer"),
     "prometheus": ("app/health.py", "import prometheus_client"),
-    "opentelemetry": ("engine/drive.py", "import opentelemetry"),
-    "cryptography": ("jetstream/login.py", "import cryptography"),
+    "opentelemetry": ("engine/driving/drive.py", "import opentelemetry"),
+    "cryptography": ("jetstream/connect/login.py", "import cryptography"),
 }
 """For each contract, an import that breaks it: file and line."""
 

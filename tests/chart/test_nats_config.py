@@ -21,10 +21,10 @@ from tests.chart.rendering import Object, find
 from tests.fakes.polling import eventually
 from tests.fixtures.certificates import Authority
 from workflow_operator.history.errors import WorkflowError
-from workflow_operator.jetstream.connection import Connection
-from workflow_operator.jetstream.login import ConnectionOptions
-from workflow_operator.jetstream.server import _die_with_parent
-from workflow_operator.jetstream.topology import TopologyOptions, ensure
+from workflow_operator.jetstream.connect.connection import Connection
+from workflow_operator.jetstream.connect.login import ConnectionOptions
+from workflow_operator.jetstream.connect.server import _die_with_parent
+from workflow_operator.jetstream.streams.topology import TopologyOptions, check, check_projection, ensure
 
 pytestmark = pytest.mark.integration
 
@@ -159,9 +159,9 @@ def start(render: Render, tmp_path: Path) -> Iterator[Start]:
 async def test_one_server_lets_the_roles_in_and_nobody_else(start: Start) -> None:
     servers = start({})
     await servers.all_pass("startup", "readiness", "liveness")
-    for role in ("operator", "projector", "executor"):
+    for role, prepare in {"operator": ensure, "projector": check_projection, "executor": check}.items():
         connection = await Connection.open(servers.login(role))
-        await ensure(connection, TopologyOptions())
+        await prepare(connection, TopologyOptions())
         await connection.close()
     with pytest.raises(WorkflowError):
         await Connection.open(servers.login("operator", servers.secret["projector.password"]))

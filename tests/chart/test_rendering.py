@@ -27,8 +27,8 @@ from tests.chart.rendering import (
 )
 from tests.chart.scenarios import NAMESPACE, SCENARIOS
 from workflow_operator.app.settings import Settings
-from workflow_operator.jetstream.permissions import Role
-from workflow_operator.jetstream.topology import LANES, QUEUE, lane_consumer
+from workflow_operator.jetstream.streams.permissions import Role
+from workflow_operator.jetstream.streams.topology import LANES, QUEUE, lane_consumer
 
 pytestmark = pytest.mark.integration
 

@@ -59,7 +59,7 @@ def test_a_local_run_loads_nothing_of_a_cluster(tmp_path: Path) -> None:
     file = tmp_path / "quick.js"
     file.write_text("function main() { return 1 }")
     for each in (file, EXAMPLE):
-        assert loaded(tmp_path, "run", each) & (OF_A_CLUSTER | OF_AN_OBJECT) == set(), each
+        assert loaded(tmp_path, "run", each) & (OF_A_CLUSTER | OF_AN_OBJECT | {"nats.js.api"}) == set(), each
     for command in ("history", "status", "output"):
         assert loaded(tmp_path, command, "default/quick") & OF_A_CLUSTER == set(), command
 
@@ -68,6 +68,21 @@ def test_the_collector_leaves_out_what_a_local_run_has_loaded_and_works_on(tmp_p
     told = probed(tmp_path, "run", EXAMPLE)
     assert told["collects"]
     assert told["frozen"] > 10_000
+
+
+def test_an_operator_loads_nothing_of_its_clients_that_it_does_not_use() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, "operator"],
+        # It has loaded everything when it finds that this is no number.
+        env={**os.environ, "WORKFLOW_OPERATOR_EXECUTOR_SLOTS": "many"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    modules = set(json.loads(done.stderr.rpartition("told ")[2])["modules"])
+    assert {"kopf", "kubernetes.aio.client", "uvloop"} <= modules, done.stderr
+    assert modules & {"nats.js.api", "requests", "oauthlib", "kubernetes.config.kube_config"} == set()
 
 
 def test_the_process_that_holds_v8_does_not_load_an_event_loop() -> None:

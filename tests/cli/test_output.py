@@ -69,6 +69,12 @@ def test_a_history_is_a_table() -> None:
     assert second.split()[2:] == ["transition", "0.1", "f(1)", "replica/2"]
 
 
+def test_events_of_one_commit_are_told_apart_by_their_place() -> None:
+    events = [event(KEY).replace(sequence=7, place=place) for place in range(3)] + [event(KEY).replace(sequence=9)]
+    _, *rows = events_table(events).splitlines()
+    assert [row.split()[0] for row in rows] == ["7", "7.1", "7.2", "9"]
+
+
 def test_an_event_is_one_row_whatever_its_error_says() -> None:
     error = ErrorInfo(name="Error", message="outer\ncaused by TypeError: inner (line 2)", line=3)
     _, row = events_table([event(KEY, EventType.FAILED, error=error)]).splitlines()

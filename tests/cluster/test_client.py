@@ -16,7 +16,6 @@ from kubernetes.aio.config.incluster_config import InClusterConfigLoader
 
 from workflow_operator import metrics
 from workflow_operator.cluster import WorkflowRunClient, load_configuration
-from workflow_operator.cluster.client import status_patch
 from workflow_operator.history.errors import InvalidInput, NotFound, Unavailable
 
 pytestmark = pytest.mark.integration
@@ -83,21 +82,51 @@ async def test_what_is_not_there_is_none(api: FakeApi, client: WorkflowRunClient
     assert api.asked[1][1] == "/api/v1/namespaces/team-a/configmaps/scripts"
     with pytest.raises(NotFound, match="get namespaces team-b"):
         await client.namespace_uid("team-b")
-    with pytest.raises(NotFound, match="patch workflowruns/status team-a/nightly"):
-        await client.patch_status("team-a", "nightly", "u", "1", {})
+    with pytest.raises(NotFound, match="update workflowruns/status team-a/nightly"):
+        await client.put_status("team-a", "nightly", "u", "1", {})
 
 
 async def test_a_status_goes_out_whole_and_bound_to_its_object(api: FakeApi, client: WorkflowRunClient) -> None:
     api.answers({"metadata": {"resourceVersion": "6"}})
-    assert await client.patch_status("team-a", "nightly", "an-uid", "5", STATUS) == {
-        "metadata": {"resourceVersion": "6"}
+    assert await client.put_status("team-a", "nightly", "an-uid", "5", STATUS) == "6"
+    run = {
+        "apiVersion": "workflow-operator.dev/v1alpha1",
+        "kind": "WorkflowRun",
+        "metadata": {"name": "nightly", "uid": "an-uid", "resourceVersion": "5"},
+        "status": STATUS,
     }
+    assert api.asked == [("PUT", f"{RUN}/status", "application/json", run)]
+
+
+async def test_of_what_is_written_only_the_metadata_comes_back(api: FakeApi, client: WorkflowRunClient) -> None:
+    accepted = []
+
+    async def respond(request: web.Request) -> web.StreamResponse:
+        accepted.append(request.headers["Accept"])
+        return web.json_response({"metadata": {"resourceVersion": "6"}})
+
+    api.respond = respond
+    await client.put_status("team-a", "nightly", "an-uid", "5", STATUS)
+    assert accepted == ["application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"]
+
+
+@pytest.mark.parametrize("answer", [{}, {"metadata": {}}, {"metadata": {"resourceVersion": 6}}, []])
+async def test_a_write_without_a_version_is_not_taken(api: FakeApi, client: WorkflowRunClient, answer: Any) -> None:
+    api.answers(answer)
+    with pytest.raises(Unavailable, match="update workflowruns/status team-a/nightly: the answer is no object"):
+        await client.put_status("team-a", "nightly", "an-uid", "5", STATUS)
+
+
+async def test_fields_of_a_status_are_bound_to_their_object(api: FakeApi, client: WorkflowRunClient) -> None:
+    api.answers({"metadata": {"resourceVersion": "6"}})
+    ended = {"completionTime": "2026-01-01T00:00:00Z"}
+    found = await client.patch_status("team-a", "nightly", "an-uid", "5", ended)
+    assert found == {"metadata": {"resourceVersion": "6"}}
     patch = [
         {"op": "test", "path": "/metadata/uid", "value": "an-uid"},
         {"op": "replace", "path": "/metadata/resourceVersion", "value": "5"},
-        {"op": "add", "path": "/status", "value": STATUS},
+        {"op": "add", "path": "/status/completionTime", "value": ended["completionTime"]},
     ]
-    assert status_patch("an-uid", "5", STATUS) == patch
     assert api.asked == [("PATCH", f"{RUN}/status", "application/json-patch+json", patch)]
 
 

@@ -2,7 +2,7 @@
 
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,22 +50,42 @@ def versions(run: dict[str, Any] | None) -> tuple[str, str]:
 async def test_a_status_is_replaced_as_a_whole_with_every_null(client: WorkflowRunClient, kubectl: Kubectl) -> None:
     uid, version = await created(client, kubectl)
     first = RUNNING | {"memory": {"a": None, "b": [None, {"c": None}]}, "steps": 1}
-    seen = await client.patch_status(kubectl.namespace, "run", uid, version, first)
-    assert seen["status"] == RUNNING | {"steps": 1}, "a sighting has no values"
+    version = await client.put_status(kubectl.namespace, "run", uid, version, first)
     assert (await whole(client, kubectl))["status"] == first
-    seen = await client.patch_status(kubectl.namespace, "run", *versions(seen), RUNNING | {"output": None})
+    version = await client.put_status(kubectl.namespace, "run", uid, version, RUNNING | {"output": None})
     run = await whole(client, kubectl)
+    assert versions(run) == (uid, version)
     assert run["status"] == RUNNING | {"output": None}
-    assert run["spec"] == {"script": "1"}
-    assert await client.look(kubectl.namespace, "run") == seen
+    seen = await client.look(kubectl.namespace, "run")
+    assert seen is not None
+    assert seen["status"] == RUNNING, "a sighting has no values"
+
+
+async def test_a_status_leaves_everything_else_as_it_is(client: WorkflowRunClient, kubectl: Kubectl) -> None:
+    run = manifest("run", {"script": "1", "input": {"a": None}})
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "c", "uid": "11111111-2222-4333-8444-555555555555"}
+    run["metadata"] |= {"labels": {"a": "b"}, "annotations": {"c": "d"}, "finalizers": ["e/f"]}
+    run["metadata"]["ownerReferences"] = [owner]
+    kubectl("create", "-f", "-", document=run)
+    before = await whole(client, kubectl)
+    await client.put_status(kubectl.namespace, "run", *versions(before), RUNNING)
+    after = await whole(client, kubectl)
+    *managers, ours = after["metadata"].pop("managedFields")
+    assert managers == before["metadata"].pop("managedFields"), "who owns the spec still does"
+    assert (ours["manager"], ours["subresource"]) == ("workflow-operator", "status")
+    for each in (before, after):
+        del each["status"], each["metadata"]["resourceVersion"]
+    assert after == before
+    kubectl("patch", "workflowrun", "run", "--type=merge", '-p={"metadata": {"finalizers": null}}')
 
 
 async def test_what_is_not_known_of_a_status_stays(client: WorkflowRunClient, kubectl: Kubectl) -> None:
     uid, version = await created(client, kubectl)
     first = RUNNING | {"memory": {"a": None}, "steps": 1}
-    seen = await client.patch_status(kubectl.namespace, "run", uid, version, first)
+    version = await client.put_status(kubectl.namespace, "run", uid, version, first)
     ended = {"completionTime": "2026-01-01T00:00:00Z"}
-    await client.patch_status(kubectl.namespace, "run", *versions(seen), ended, whole=False)
+    seen = await client.patch_status(kubectl.namespace, "run", uid, version, ended)
+    assert seen["status"] == RUNNING | {"steps": 1} | ended
     assert (await whole(client, kubectl))["status"] == first | ended
 
 
@@ -77,27 +97,35 @@ async def whole(client: WorkflowRunClient, kubectl: Kubectl) -> dict[str, Any]:
 
 async def test_the_same_status_again_is_no_write(client: WorkflowRunClient, kubectl: Kubectl) -> None:
     uid, version = await created(client, kubectl)
-    run = await client.patch_status(kubectl.namespace, "run", uid, version, RUNNING)
-    again = await client.patch_status(kubectl.namespace, "run", *versions(run), RUNNING)
-    assert versions(again) == versions(run)
+    version = await client.put_status(kubectl.namespace, "run", uid, version, RUNNING)
+    assert await client.put_status(kubectl.namespace, "run", uid, version, RUNNING) == version
 
 
-async def test_a_status_does_not_land_on_a_changed_run(client: WorkflowRunClient, kubectl: Kubectl) -> None:
+WRITES = pytest.mark.parametrize("write", [WorkflowRunClient.put_status, WorkflowRunClient.patch_status])
+
+
+@WRITES
+async def test_a_status_does_not_land_on_a_changed_run(
+    client: WorkflowRunClient, kubectl: Kubectl, write: Callable[..., Awaitable[Any]]
+) -> None:
     uid, version = await created(client, kubectl)
     kubectl("label", "workflowrun", "run", "team=a")
     with pytest.raises(Conflict, match="the object has been modified"):
-        await client.patch_status(kubectl.namespace, "run", uid, version, RUNNING)
+        await write(client, kubectl.namespace, "run", uid, version, RUNNING)
 
 
-async def test_a_status_does_not_land_on_a_run_of_the_same_name(client: WorkflowRunClient, kubectl: Kubectl) -> None:
+@WRITES
+async def test_a_status_does_not_land_on_a_run_of_the_same_name(
+    client: WorkflowRunClient, kubectl: Kubectl, write: Callable[..., Awaitable[Any]]
+) -> None:
     uid, version = await created(client, kubectl)
     kubectl("delete", "workflowrun", "run")
     with pytest.raises(NotFound, match='"run" not found'):
-        await client.patch_status(kubectl.namespace, "run", uid, version, RUNNING)
+        await write(client, kubectl.namespace, "run", uid, version, RUNNING)
     _, new_version = await created(client, kubectl)
     for seen in (version, new_version):
-        with pytest.raises(Conflict, match="deleted and created again"):
-            await client.patch_status(kubectl.namespace, "run", uid, seen, RUNNING)
+        with pytest.raises(Conflict):
+            await write(client, kubectl.namespace, "run", uid, seen, RUNNING)
     assert kubectl.get("run")["status"]["phase"] == "Pending"
 
 
@@ -113,11 +141,11 @@ async def test_a_refused_status_tells_the_servers_words(
     client: WorkflowRunClient, kubectl: Kubectl, first: dict[str, Any], second: dict[str, Any], words: str
 ) -> None:
     uid, version = await created(client, kubectl)
-    run = await client.patch_status(kubectl.namespace, "run", uid, version, first)
+    version = await client.put_status(kubectl.namespace, "run", uid, version, first)
     with pytest.raises(InvalidInput) as caught:
-        await client.patch_status(kubectl.namespace, "run", *versions(run), second)
+        await client.put_status(kubectl.namespace, "run", uid, version, second)
     assert words in str(caught.value)
-    assert f"patch workflowruns/status {kubectl.namespace}/run" in str(caught.value)
+    assert f"update workflowruns/status {kubectl.namespace}/run" in str(caught.value)
 
 
 async def test_config_maps_are_read_by_name(client: WorkflowRunClient, kubectl: Kubectl) -> None:
@@ -141,8 +169,8 @@ async def test_a_missing_right_is_named(workflowrun_api: ControlPlane, account: 
     async with WorkflowRunClient(await load_configuration({"KUBECONFIG": str(nobody)})) as client:
         with pytest.raises(Unavailable, match="Grant verb get on workflowruns to this account"):
             await client.get("default", "run")
-        with pytest.raises(Unavailable, match="Grant verb patch on workflowruns/status to this account"):
-            await client.patch_status("default", "run", "u", "1", RUNNING)
+        with pytest.raises(Unavailable, match="Grant verb update on workflowruns/status to this account"):
+            await client.put_status("default", "run", "u", "1", RUNNING)
         assert await client.ready()
 
 
@@ -175,6 +203,7 @@ ALLOWED = [
     ("watch", "workflowruns", "--all-namespaces"),
     ("get", "workflowruns", "--all-namespaces"),
     ("patch", "workflowruns", "--subresource=status", "--all-namespaces"),
+    ("update", "workflowruns", "--subresource=status", "--all-namespaces"),
     ("get", "configmaps", "-n", "default"),
     ("create", "events.events.k8s.io", "-n", "default"),
     ("get", "namespaces/kube-system"),
@@ -185,7 +214,6 @@ DENIED = [
     *((verb, "secrets", "-n", ACCOUNT) for verb in ("list", "watch", "create", "delete")),
     *((verb, "configmaps", "-n", "default") for verb in ("list", "watch", "create", "update", "patch", "delete")),
     *((verb, "workflowruns", "-n", "default") for verb in ("create", "update", "patch", "delete", "deletecollection")),
-    ("update", "workflowruns", "--subresource=status", "-n", "default"),
     ("patch", "workflowruns", "--subresource=finalizers", "-n", "default"),
     ("create", "serviceaccounts", "--subresource=token", "-n", ACCOUNT),
     ("list", "events.events.k8s.io", "-n", "default"),

@@ -84,6 +84,82 @@ class DataBusContract:
         assert await data_bus.push_instance_event(mine, 0) == first
         assert len(await data_bus.query_history(key)) == 2
 
+    async def test_a_commit_is_read_back_as_its_events(self, data_bus: DataBus) -> None:
+        key = new_key()
+        begun = [event(key, script="x"), event(key, EventType.TRANSITION, memory=1), event(key, EventType.OUTPUT)]
+        first = await data_bus.append(begun, 0)
+        (single,) = await data_bus.append([event(key, EventType.TRANSITION)], first[0].sequence)
+        last = await data_bus.append(
+            [event(key, EventType.TRANSITION), event(key, EventType.SUCCEEDED)], single.sequence
+        )
+
+        assert [each.replace(sequence=0, place=0, size=0) for each in first] == begun
+        assert [(each.sequence, each.previous, each.place) for each in [*first, single, *last]] == [
+            *((first[0].sequence, 0, place) for place in range(3)),
+            (single.sequence, first[0].sequence, 0),
+            *((last[0].sequence, single.sequence, place) for place in range(2)),
+        ]
+        assert await data_bus.query_history(key) == [*first, single, *last]
+        assert await data_bus.query_history(key, after=first[0].sequence) == [single, *last]
+        assert await data_bus.query_history(key, after=single.sequence) == last
+
+    async def test_each_event_of_a_commit_is_slim_by_itself(self, data_bus: DataBus) -> None:
+        key = new_key()
+        memories = ["x" * 5000, "y", "z" * 5000]
+        begun = [event(key, script="s" * 5000)]
+        await data_bus.append(begun + [event(key, EventType.TRANSITION, memory=each) for each in memories], 0)
+
+        started, *moved = await data_bus.query_history(key, slim=True)
+        assert started.script == "s" * 5000
+        assert [plain(each.memory) for each in moved] == ["…", "y", "…"]
+        assert [each.size > 5000 for each in moved] == [True, False, True]
+
+    async def test_the_same_commit_twice_is_one(self, data_bus: DataBus) -> None:
+        key = new_key()
+        mine = [event(key), event(key, EventType.TRANSITION), event(key, EventType.TRANSITION)]
+        first = await data_bus.append(mine, 0)
+        await data_bus.append([event(key, EventType.CANCEL_REQUESTED)], first[0].sequence)
+
+        assert await data_bus.append(mine, 0) == first
+        assert len(await data_bus.query_history(key)) == 4
+
+    @pytest.mark.parametrize("share", [slice(1), slice(2), slice(1, None)], ids=["first", "most", "last"])
+    async def test_a_commit_that_holds_other_events_is_another(self, data_bus: DataBus, share: slice) -> None:
+        key = new_key()
+        mine = [event(key, kind) for kind in (EventType.STARTED, EventType.TRANSITION, EventType.TRANSITION)]
+        stored = await data_bus.append(mine[share], 0)
+
+        with pytest.raises(Conflict, match=f"{key}: a commit of 3 events, started to transition"):
+            await data_bus.append(mine, 0)
+        assert await data_bus.query_history(key) == stored
+
+    async def test_a_commit_that_meets_another_event_stores_nothing(self, data_bus: DataBus) -> None:
+        key = new_key()
+        begun = await data_bus.append([event(key), event(key, EventType.CLAIMED)], 0)
+        (foreign,) = await data_bus.append([event(key, EventType.CANCEL_REQUESTED)], begun[0].sequence)
+        mine = [event(key, EventType.TRANSITION), event(key, EventType.SUCCEEDED)]
+
+        with pytest.raises(Conflict, match=str(key)):
+            await data_bus.append(mine, begun[0].sequence)
+        assert await data_bus.query_history(key) == [*begun, foreign]
+        stored = await data_bus.append(mine, foreign.sequence)
+        assert await data_bus.query_history(key) == [*begun, foreign, *stored]
+
+    async def test_a_commit_too_large_for_a_message_is_refused_by_name(self, data_bus: DataBus) -> None:
+        key = new_key()
+        many = [event(key, EventType.TRANSITION, memory="x" * 2**18) for _ in range(5)]
+        with pytest.raises(PayloadTooLarge, match=f"a commit of 5 events, transition to transition, of instance {key}"):
+            await data_bus.append(many, 0)
+        assert await data_bus.query_history(key) == []
+        assert len(await data_bus.append(many[:3], 0)) == 3
+
+    async def test_what_is_no_commit_is_a_mistake(self, data_bus: DataBus) -> None:
+        key = new_key()
+        for events in ([], [event(key), event(new_key())], [event(key)] * 1001):
+            with pytest.raises(ValueError, match="expected 1 to 1000 of one instance"):
+                await data_bus.append(events, 0)
+        assert await data_bus.query_history(key) == []
+
     async def test_one_of_many_concurrent_appends_wins(self, data_bus: DataBus) -> None:
         key = new_key()
         last = (await data_bus.push_instance_event(event(key), 0)).sequence

@@ -11,9 +11,19 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
 
+from tests.fakes.events import event
 from tests.fakes.polling import eventually
 from tests.fakes.records import new_key
-from workflow_operator.history import Delivery, ExecutorRef, InstanceKey, QueueDepth, Release, WorkQueue
+from workflow_operator.history import (
+    Delivery,
+    EventType,
+    ExecutorRef,
+    InstanceKey,
+    QueueDepth,
+    Release,
+    WorkQueue,
+    encode_event,
+)
 
 SOON = 10.0
 
@@ -158,6 +168,15 @@ class WorkQueueContract:
         await held.ack()
         assert await work_queue.enqueue(key)
 
+    async def test_an_ack_that_nobody_waits_for_removes_it_as_well(self, work_queue: WorkQueue) -> None:
+        key = new_key()
+        await work_queue.enqueue(key)
+        (held,) = await work_queue.pull(3, SOON, anybody)
+        await held.ack(confirmed=False)
+        await eventually(partial(work_queue.enqueue, key))
+        (again,) = await work_queue.pull(3, SOON, anybody)
+        assert (again.key, again.attempt) == (key, 1)
+
     async def test_a_silent_holder_loses_it_to_the_next(self, work_queue: WorkQueue) -> None:
         await work_queue.enqueue(new_key())
         (first,) = await work_queue.pull(3, SOON, anybody)
@@ -208,6 +227,33 @@ class WorkQueueContract:
         assert await work_queue.depth() == QueueDepth(waiting=0, held=0, scheduled=0)
         assert await work_queue.enqueue(key)
         assert [each.released for each in await work_queue.pull(3, SOON, anybody)] == [None]
+
+    async def test_what_nobody_held_is_queued_with_a_word_too(self, work_queue: WorkQueue) -> None:
+        key = new_key()
+        release = Release(ExecutorRef(id="operator-1", epoch=0), crashed=True)
+        assert await work_queue.enqueue(key, release)
+        assert not await work_queue.enqueue(key, Release(ExecutorRef(id="operator-2", epoch=0)))
+
+        (taken,) = await work_queue.pull(3, SOON, anybody)
+        assert (taken.key, taken.attempt, taken.released) == (key, 1, release)
+
+    async def test_carries_what_the_history_begins_with_unless_that_is_large(self, work_queue: WorkQueue) -> None:
+        small, large = new_key(), new_key()
+        texts = {small: "return 1", large: "x" * 20_000}
+        for key, text in texts.items():
+            started = event(EventType.STARTED, sequence=7, key=key, script=text)
+            assert await work_queue.enqueue(key, started=started.replace(size=len(encode_event(started))))
+
+        taken = {each.key: each for each in await pull_all(work_queue, 2)}
+        assert taken[large].started is None
+        carried = taken[small].started
+        assert carried is not None
+        assert (carried.script, carried.sequence, carried.previous) == ("return 1", 7, 0)
+        assert carried.size == len(encode_event(carried))
+        # The word of who held it since then takes its place.
+        await taken[small].release(Release(ExecutorRef(id="operator-1", epoch=0)))
+        (again,) = await work_queue.pull(3, SOON, anybody)
+        assert again.started is None
 
     async def test_what_was_queued_anew_is_not_released_by_who_held_it_before(self, work_queue: WorkQueue) -> None:
         key = new_key()

@@ -11,7 +11,9 @@ import pytest
 import pytest_asyncio
 
 from tests.javascript.sandbox import Transcript, run
-from workflow_operator.javascript.host import SandboxPool
+from workflow_operator.engine.calls import FORMS
+from workflow_operator.history import Json
+from workflow_operator.javascript.host import HostCall, SandboxPool
 
 pytestmark = pytest.mark.integration
 
@@ -42,6 +44,7 @@ EXPECTED = {
     "Try again when a step fails": Expected(
         {"booked": True, "attempts": 3}, ("book", 2, "book", 4, "book"), "attempt 2 failed: Error: busy"
     ),
+    "Call a service": Expected({"order": 17, "attempts": 3}, ("POST", 2, "POST", 4, "POST")),
     "Undo what was done": Expected(
         None, ("reserve", "reserve", "cancel"), "cancelled hotel", "RangeError: no seats left"
     ),
@@ -51,15 +54,31 @@ EXPECTED = {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pool() -> AsyncIterator[SandboxPool]:
-    pool = SandboxPool(size=1, idle=1)
+    pool = SandboxPool(FORMS, size=1, idle=1)
     await pool.start()
     yield pool
     await pool.close()
 
 
+def answering(call: HostCall, number: int) -> Json | None:
+    """A service that does not answer at first, then fails, and then does."""
+    if call.name != "fetch":
+        return None
+    request = call.arguments["request"].load()
+    if number == 1:
+        return Json.of({"url": request["url"], "error": "nobody there"})
+    answer = {"url": request["url"], "statusText": "", "redirected": False, "headers": {}}
+    return Json.of({**answer, "status": 503 if number == 3 else 201, "text": '{"id":17}'})
+
+
 async def done(pool: SandboxPool, script: str) -> Transcript:
     async with pool.session("tests") as session:
-        return await run(session, script)
+        return await run(session, script, answering)
+
+
+def shown(call: HostCall) -> str | int:
+    given = call.arguments
+    return given["request"]["method"] if "request" in given else given.get("function", given.get("seconds"))
 
 
 def test_each_task_is_here() -> None:
@@ -72,7 +91,7 @@ async def test_a_task_ends_as_the_page_says(task: str, pool: SandboxPool) -> Non
     expected, found = EXPECTED[task], await done(pool, TASKS[task])
     error = f"{found.error.name}: {found.error.message}" if found.error else ""
     assert (found.output, error) == (expected.output, expected.error)
-    calls = tuple(call.arguments.get("function", call.arguments.get("seconds")) for call in found.calls)
+    calls = tuple(shown(call) for call in found.calls)
     assert calls == expected.calls
     assert any(expected.line in text for text in found.texts) or not expected.line
 

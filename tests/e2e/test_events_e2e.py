@@ -19,22 +19,24 @@ pytestmark = pytest.mark.e2e
 LONG_ERROR = f"function main() {{ throw new RangeError('{'é' * 900}') }}"
 
 
-def test_trouble_and_ends_are_told_once(world: World) -> None:
+def test_trouble_is_told_once_and_ends_where_that_is_asked_for(world: World) -> None:
     source = {"configMapKeyRef": {"name": "scripts", "key": "flow.js"}}
-    world.apply(("waits", {"scriptFrom": source}), ("ends", {"script": QUICK}), ("fails", {"script": LONG_ERROR}))
-    world.ended(["ends", "fails"])
+    world.apply(("waits", {"scriptFrom": source}), ("well", {"script": QUICK}), ("fails", {"script": LONG_ERROR}))
+    world.ended(["well", "fails"])
     world.until(lambda: [kind for kind, _, _ in told(world, "waits")] == ["Warning"], "an Event of the trouble")
-    for operator in list(world.stack.operators):
-        operator.stop()
-        world.stack.add_operator()
+    world.until(lambda: told(world, "fails"), "an Event of the failure")
+    tell_of_every_end(world)
     world.kubectl("create", "configmap", "scripts", f"--from-literal=flow.js={QUICK}")
-    world.ended(["waits"])
+    world.apply(("ends", {"script": QUICK}))
+    world.ended(["waits", "ends"])
 
     complete = ("Normal", "Complete", "the script ended well after 0 steps")
     waiting = f"ConfigMap {world.namespace}/scripts does not exist; the run starts when it appears"
     world.until(lambda: len(told(world, "waits")) == 2, "an Event of its end")
+    world.until(lambda: told(world, "ends"), "an Event of its end")
     assert told(world, "waits") == [("Warning", "ConfigMapNotFound", waiting), complete]
     assert told(world, "ends") == [complete]
+    assert told(world, "well") == []
     [(kind, reason, note)] = told(world, "fails")
     assert (kind, reason) == ("Warning", "Failed")
     assert note.startswith("RangeError: ééé")
@@ -51,7 +53,14 @@ def test_trouble_and_ends_are_told_once(world: World) -> None:
     assert sum("workflowrun/ends" in line and "Complete" in line for line in listed.splitlines()) == 1
 
 
+def tell_of_every_end(world: World) -> None:
+    for operator in list(world.stack.operators):
+        operator.stop()
+        world.stack.add_operator(WORKFLOW_OPERATOR_EVENTS="all")
+
+
 def test_a_cancelled_run_says_so_while_its_object_is_there(world: World) -> None:
+    tell_of_every_end(world)
     world.apply(("run", {"script": sleeper(600)}))
     key = world.key("run")
     world.history_until(key, ends_with(EventType.WAITING), "parked")

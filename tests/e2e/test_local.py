@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import yaml
 
+from dev import replica
 from dev.stack import blocking
 from tests.e2e.scripts import QUICK, STEPS, TICKING, sleeper
 from tests.e2e.shell import COMMAND, Shell, clean
@@ -30,7 +32,7 @@ from workflow_operator.jetstream import Connection, EmbeddedServer, JetStreamDat
 
 pytestmark = pytest.mark.integration
 
-REPLICA = Path(__file__).with_name("replica.py")
+REPLICA = Path(replica.__file__)
 TAKEOVER_SECONDS = 10.0
 
 GREET = """
@@ -59,6 +61,17 @@ class Replica:
                 stderr=log,
                 env={**clean(), "WORKFLOW_OPERATOR_NATS_URL": url, "WORKFLOW_OPERATOR_IDENTITY": name},
             )
+
+    def start(self, key: InstanceKey, script: str) -> None:
+        """As an operator starts a run that it sees appear."""
+        run = {"namespace": key.namespace, "id": str(key.instance_id), "script": script}
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(run).encode() + b"\n")
+        self._process.stdin.flush()
+
+    def stop(self) -> None:
+        self._process.terminate()
+        assert self._process.wait(30) == 0
 
     def kill(self) -> None:
         self._process.kill()
@@ -112,6 +125,38 @@ def test_a_killed_executor_is_replaced(replicas: tuple[str, list[Replica]]) -> N
     lines = Counter(line for each in both for line in each.lines())
     assert set(lines) == {f"line {number}" for number in range(1, STEPS + 1)}
     assert {line for line, count in lines.items() if count > 1} <= unsure
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_what_a_replica_drove_where_it_started_goes_on_in_another(
+    replicas: tuple[str, list[Replica]], how: str
+) -> None:
+    url, (first, second) = replicas
+    keys = [InstanceKey(f"team-{number}", uuid4()) for number in range(4)]
+
+    def explain() -> str:
+        return "\n".join(f"--- {each.name}\n{each.log.read_text()[-2000:]}" for each in (first, second))
+
+    async def prepare(connection: Connection) -> None:
+        await ensure(connection, Settings(nats_url=url).topology())
+
+    connected(url, prepare)
+    for key in keys:
+        first.start(key, TICKING)
+    until(lambda: all(transitions(each) >= 3 for each in histories(url, keys).values()), "three steps", explain=explain)
+    assert {name for each in histories(url, keys).values() for name in drivers(each)} == {first.name}
+    assert all(each[0].executor is not None for each in histories(url, keys).values()), "none was queued"
+    {"stop": first.stop, "kill": first.kill}[how]()
+    until(lambda: all(each[-1].terminal for each in histories(url, keys).values()), "all have ended", explain=explain)
+
+    for history in histories(url, keys).values():
+        assert_sound(history)
+        assert (history[-1].type, plain(history[-1].output)) == (EventType.SUCCEEDED, "done")
+        assert transitions(history) == STEPS
+        (handover,) = handovers(history)
+        assert (handover.leaving, handover.first.type) == (first.name, EventType.CLAIMED)
+        assert handover.first.predecessor == {"stop": "handOver", "kill": "silence"}[how]
+        assert handover.seconds < TAKEOVER_SECONDS
 
     async def status(connection: Connection) -> InstanceStatus | None:
         return (await JetStreamDataBus(connection).query_statuses([key])).get(key)

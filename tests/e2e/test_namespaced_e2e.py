@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from dev.control_plane import ControlPlane
-from dev.stack import RBAC_FILE, Stack, blocking
+from dev.stack import PROJECT, RBAC_FILE, Stack, blocking
 from tests.e2e.scripts import QUICK, sleeper
 from tests.e2e.world import World, assert_sound, ends_with, listed
 from tests.fixtures.workflowruns import Kubectl
@@ -34,12 +34,17 @@ class Tenant(Stack):
         self.control_plane.service_account_kubeconfig(self.namespaces[0], ACCOUNT, self.kubeconfig)
 
     def _env(self) -> dict[str, str]:
-        return super()._env() | {"WORKFLOW_OPERATOR_WATCH_NAMESPACES": ",".join(self.namespaces)}
+        namespaces = ",".join(self.namespaces)
+        return super()._env() | {
+            "WORKFLOW_OPERATOR_WATCH_NAMESPACES": namespaces,
+            "WORKFLOW_OPERATOR_EVENTS": "all",
+        }
 
 
 def roles(namespaces: tuple[str, ...]) -> list[dict[str, Any]]:
     """The rules of the cluster-wide role, in these namespaces only; and the right to know the first one's uid."""
-    [rules] = [each["rules"] for each in yaml.safe_load_all(RBAC_FILE.read_text()) if each["kind"] == "ClusterRole"]
+    documents = yaml.safe_load_all((PROJECT / RBAC_FILE).read_text())
+    [rules] = [each["rules"] for each in documents if each["kind"] == "ClusterRole"]
     common = [rule for rule in rules if "namespaces" not in rule["resources"]]
     home = namespaces[0]
     identity = {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": [home], "verbs": ["get"]}

@@ -16,7 +16,7 @@ from workflow_operator.app import roles
 from workflow_operator.engine import EngineLimits
 from workflow_operator.history import EventType, InstanceKey, Origin
 from workflow_operator.jetstream import Connection, JetStreamDataBus, JetStreamWorkQueue
-from workflow_operator.jetstream.topology import HISTORY
+from workflow_operator.jetstream.streams.topology import HISTORY
 
 pytestmark = pytest.mark.e2e
 

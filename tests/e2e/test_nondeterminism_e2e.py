@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.world import World, connected
 from workflow_operator.engine import SystemClock
-from workflow_operator.engine.write import EventWriter
+from workflow_operator.engine.driving.write import EventWriter
 from workflow_operator.history import CallRecord, EventType, ExecutorRef, InstanceEvent, InstanceKey, digest
 from workflow_operator.jetstream import Connection, JetStreamDataBus, JetStreamWorkQueue
 

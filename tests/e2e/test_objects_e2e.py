@@ -45,7 +45,9 @@ def test_deleting_a_run_stops_its_script(world: World) -> None:
     history = world.history_until(key, lambda events: events[-1].terminal, "ends")
     assert_sound(history)
     assert history[-1].type is EventType.CANCELLED
-    assert len({event.executor.id for event in history if event.executor}) == 1
+    # Whoever takes the message ends it; nobody else went on with it.
+    assert EventType.CLAIMED not in [event.type for event in history]
+    assert len({event.executor.id for event in history[:-1] if event.executor}) == 1
 
 
 def test_a_script_from_a_config_map_is_awaited(world: World, other_namespace: Kubectl) -> None:
@@ -80,7 +82,7 @@ def test_a_run_that_takes_long_is_written_seldom(world: World) -> None:
     events = world.history(key_of(run))
     seconds = (events[-1].time - events[0].time).total_seconds()
     assert seconds > 23
-    assert made.pop(("events", "", "POST")) == 1
+    assert ("events", "", "POST") not in made, "it went well"
     # Pending -> Running -> Complete.
     assert 1 < made.total() <= 1 + 2 + seconds // PROGRESS_SECONDS, dict(made)
 

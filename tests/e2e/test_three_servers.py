@@ -19,7 +19,7 @@ from workflow_operator.app.settings import Settings
 from workflow_operator.engine import EngineLimits
 from workflow_operator.history import EventType, InstanceEvent, InstanceKey
 from workflow_operator.history.errors import Unavailable
-from workflow_operator.jetstream.topology import HISTORY, MEMBERS, TopologyOptions, ensure, streams
+from workflow_operator.jetstream.streams.topology import HISTORY, MEMBERS, TopologyOptions, ensure, streams
 
 pytestmark = pytest.mark.integration
 

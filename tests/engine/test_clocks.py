@@ -4,37 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from random import Random
 from typing import Any
 
 import pytest
 
-from tests.fakes.clock import FakeClock
+from tests.fakes.clock import SkewedClock
 from tests.fakes.events import KEY, at
-from tests.fakes.sandbox import ScriptBody, log, sleep, transition
-from tests.fakes.world import HandDelivery, World, check, driven, when
-from workflow_operator.engine.drive import drive
-from workflow_operator.engine.holding import Holding
-from workflow_operator.engine.write import EventWriter
+from tests.fakes.sandbox import ScriptBody, compute, log, sleep, transition
+from tests.fakes.world import HandDelivery, Wire, World, check, driven, when
+from workflow_operator.engine.clock import shown_ms, time_of
+from workflow_operator.engine.driving.drive import drive
+from workflow_operator.engine.driving.holding import Holding
+from workflow_operator.engine.driving.write import EventWriter
 from workflow_operator.history import EventType
 
 T = EventType
 NAPS = (1, 3, 60, 2, 600, 4)
-
-
-class SkewedClock:
-    """Shows the time of another clock, wrongly; waits by that one."""
-
-    def __init__(self, clock: FakeClock, error: Callable[[], float]) -> None:
-        self._clock = clock
-        self._error = error
-
-    def now(self) -> datetime:
-        return self._clock.now() + timedelta(seconds=self._error())
-
-    async def sleep(self, seconds: float) -> None:
-        await self._clock.sleep(seconds)
 
 
 def seen_by(dates: list[tuple[int, int]]) -> Callable[[Any], ScriptBody]:
@@ -142,3 +130,44 @@ async def test_what_the_queue_woke_is_due_by_the_queues_clock() -> None:
     await world.clock.until(drive(world.context("behind"), Holding(woken)))
     assert T.TIMER_FIRED in (await world.types())[-5:]
     assert when((await world.history())[-1].time) >= when(woken.queued_at) - 30_000
+
+
+@pytest.mark.parametrize("around", [0, 1_700_000_000_000, 1_792_345_678_901, 4_102_444_800_000])
+def test_what_a_script_saw_is_what_its_event_shows(around: int) -> None:
+    random = Random(around)
+    for shown in (around, *(around + random.randrange(10**9) for _ in range(5_000))):
+        assert shown_ms(time_of(shown)) == shown
+        assert time_of(shown) - time_of(shown - 1) <= timedelta(milliseconds=1, microseconds=1)
+
+
+async def test_the_time_of_a_call_that_nobody_answers_is_the_one_that_the_script_saw() -> None:
+    dates: list[int] = []
+
+    def script(_: Any) -> ScriptBody:
+        dates.append((yield replace(transition("a"), time_ms=when(at(0)) + 250)))
+
+    world = World(script)
+    events, _ = await driven(world)
+    assert [shown_ms(event.time) for event in events if event.type is T.TRANSITION] == dates == [when(at(0)) + 250]
+
+
+async def test_it_stays_behind_a_later_event_of_somebody_else() -> None:
+    told = when(at(0)) + 250
+
+    def script(_: Any) -> ScriptBody:
+        yield replace(transition("a"), time_ms=told)
+        yield compute(60)
+
+    async def meddle(_: int, name: str) -> None:
+        if name == "append" and T.CANCEL_REQUESTED not in await world.types():
+            await world.append(T.CANCEL_REQUESTED, at=at(5))
+
+    world = World(script)
+    world.queue.carries = False
+    await world.start()
+    await world.drive_once(wire=Wire(before=meddle))
+    assert [(event.type, event.time) for event in await world.history()][1:] == [
+        (T.CANCEL_REQUESTED, at(5)),
+        (T.TRANSITION, time_of(told)),
+        (T.CANCELLED, at(5)),
+    ]

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tests.fakes.events import KEY, at
-from tests.fakes.sandbox import does, returns, sleep, transition
+from tests.fakes.sandbox import compute, does, returns, sleep, transition
 from tests.fakes.world import HandDelivery, Wire, World, check, driven
-from workflow_operator.engine.drive import drive
-from workflow_operator.engine.holding import Holding
+from workflow_operator.engine.driving.drive import drive
+from workflow_operator.engine.driving.holding import Holding
 from workflow_operator.engine.measures import Fate
 from workflow_operator.history import CallRecord, EventType, ExecutorRef, Release, digest
 from workflow_operator.history.errors import (
@@ -204,7 +204,7 @@ async def test_a_claim_that_another_one_precedes_gives_the_instance_up() -> None
     await world.start()
 
     async def before(_: int, name: str) -> None:
-        if name == "push_instance_event" and len(await world.history()) == 1:
+        if name == "append" and len(await world.history()) == 1:
             await world.append(T.CLAIMED, **BY_B)
 
     delivery = HandDelivery(attempt=2)
@@ -219,7 +219,7 @@ async def test_an_end_that_someone_else_writes_meanwhile_is_the_only_one() -> No
     await world.runner.cancel(KEY, "deleted")
 
     async def before(_: int, name: str) -> None:
-        if name == "push_instance_event" and len(await world.history()) == 2:
+        if name == "append" and len(await world.history()) == 2:
             await world.append(T.CANCELLED, **BY_B)
 
     delivery = HandDelivery(attempt=2)
@@ -317,18 +317,18 @@ async def test_a_history_that_cannot_be_looked_at_for_a_while_stops_nothing() ->
 
 
 async def test_a_finished_step_is_recorded_before_a_cancel_request_is_obeyed() -> None:
-    world = World(does(transition("a"), transition("b")))
+    world = World(does(transition("a"), compute(60), transition("b")))
     await world.start()
     appending = asyncio.Event()
     answer = asyncio.Event()
 
     async def before(_: int, name: str) -> None:
-        if name == "push_instance_event" and not appending.is_set():
+        if name == "append" and not appending.is_set():
             appending.set()
             await answer.wait()
 
     task = asyncio.create_task(drive(world.context("a", Wire(before=before)), Holding(HandDelivery())))
-    await appending.wait()
+    await world.clock.pass_until(appending.is_set)
     await world.runner.cancel(KEY, "deleted")
     await world.clock.advance(10)
     assert not task.done()
@@ -343,7 +343,7 @@ async def test_a_first_delivery_twice_ends_in_one_record_of_each_call() -> None:
     call = CallRecord(index="0.1", name="transition", digest=digest({"function": "a", "payload": None}))
 
     async def before(_: int, name: str) -> None:
-        if name == "push_instance_event" and len(await world.history()) == 1:
+        if name == "append" and len(await world.history()) == 1:
             # The same replica, the same epoch: only the event's own identity tells them apart.
             await world.append(T.TRANSITION, call=call, executor=ExecutorRef(id="a", epoch=0))
 
@@ -366,3 +366,29 @@ async def test_an_executor_whose_history_is_gone_stops() -> None:
     await world.drive_once(delivery=delivery)
     assert delivery.fate == []
     assert await world.history() == []
+
+
+@pytest.mark.parametrize("sequence", [2, 10**20 - 1])
+async def test_a_start_that_says_to_be_behind_the_end_of_its_history_is_not_believed(sequence: int) -> None:
+    world = World(returns)
+    await world.start()
+    delivery = HandDelivery()
+    delivery.started = (await world.history())[0].replace(sequence=sequence)
+    async with asyncio.timeout(10):
+        await world.drive_once(delivery=delivery)
+    assert await world.types() == [T.STARTED, T.SUCCEEDED]
+    assert delivery.fate == ["ack"]
+
+
+async def test_whose_history_has_lost_its_end_stops() -> None:
+    world = World(does(transition("a"), sleep(1), transition("b")))
+    await world.start()
+    delivery = HandDelivery()
+    task = asyncio.create_task(drive(world.context(), Holding(delivery)))
+    await world.clock.advance(0.5)
+    assert len(await world.types()) > 1
+    world.bus._commits[KEY] = world.bus._commits[KEY][:1]
+    async with asyncio.timeout(10):
+        await world.clock.until(task)
+    assert await world.types() == [T.STARTED]
+    assert delivery.fate == []

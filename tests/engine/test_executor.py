@@ -171,6 +171,7 @@ async def test_stopping_while_a_run_waits_for_its_sandbox_gives_it_back() -> Non
 )
 async def test_a_failed_drive_is_given_back_and_the_others_go_on(error: Exception, seconds: int) -> None:
     world = World(script, park_after_seconds=1000.0)
+    world.queue.carries = False
     bad, good = await started(world, 2)
     query = world.bus.query_history
 
@@ -196,6 +197,7 @@ async def test_each_failed_drive_waits_longer(attempt: int, seconds: int) -> Non
         raise Unavailable("no answer")
 
     world.bus.query_history = failing  # type: ignore[method-assign]
+    world.queue.carries = False
     (key,) = await started(world, 1)
     world.queue.entries[key].attempt = attempt - 1
     async with running(world):

@@ -99,6 +99,7 @@ async def test_a_cancelled_one_an_ended_one_and_one_that_is_overtaken() -> None:
 )
 async def test_a_drive_that_fails(error: Exception, fate: Fate) -> None:
     world = World(returns)
+    world.queue.carries = False
     await world.start()
 
     async def failing(*_: Any, **__: Any) -> Any:

@@ -86,7 +86,7 @@ async def test_a_follower_that_lags_does_not_stop_execute() -> None:
     async def lagging(_: int, name: str) -> None:
         if name == "query_history":
             # The follower that answers has not seen `started` yet.
-            world.bus._events.clear()
+            world.bus._commits.clear()
 
     world.queue.entries.clear()
     await over(world, Wire(before=lagging)).execute("team-a", "source", instance_id=KEY.instance_id)

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.fakes.events import KEY, at, event, plain
-from tests.fakes.sandbox import FakeSandboxes, ScriptBody, does, finish, log, raises, returns, sleep, transition
+from tests.fakes.sandbox import (
+    FakeSandboxes,
+    ScriptBody,
+    compute,
+    does,
+    finish,
+    log,
+    raises,
+    returns,
+    sleep,
+    transition,
+)
 from tests.fakes.world import HandDelivery, Wire, World, check, driven, when
 from workflow_operator.engine import EngineLimits
-from workflow_operator.engine.drive import drive
-from workflow_operator.engine.holding import Holding
-from workflow_operator.engine.script import parks
-from workflow_operator.history import Caught, CaughtStep, EventType, InstanceEvent, Json
+from workflow_operator.engine.driving.drive import drive
+from workflow_operator.engine.driving.holding import Holding
+from workflow_operator.engine.outcome import parks
+from workflow_operator.history import Caught, CaughtStep, Commit, EventType, InstanceEvent, Json
 from workflow_operator.history.errors import (
     EngineCrash,
     PayloadTooLarge,
@@ -26,7 +36,7 @@ from workflow_operator.history.errors import (
     Timeout,
     Unavailable,
 )
-from workflow_operator.javascript.host import HostCall, Job, Limits, LogLine, Returned
+from workflow_operator.javascript.host import Limits, Returned
 
 T = EventType
 
@@ -151,21 +161,21 @@ async def test_what_may_go_away_by_itself_records_nothing(error: Exception) -> N
 
 
 async def _stop_before(world: World, which: Callable[[InstanceEvent], bool]) -> None:
-    """Drive until an event that ``which`` accepts would be appended; that executor is lost."""
+    """Drive until an event that ``which`` accepts would be appended; that executor is lost, with all that it holds."""
     await world.start()
     wire = Wire()
-    push = world.bus.push_instance_event
+    append = world.bus.append
 
-    async def refuse(event: InstanceEvent, expected: int) -> InstanceEvent:
-        if which(event):
+    async def refuse(events: Commit, expected: int) -> list[InstanceEvent]:
+        if any(map(which, events)):
             wire.cut = True
             raise asyncio.CancelledError
-        return await push(event, expected)
+        return await append(events, expected)
 
-    world.bus.push_instance_event = refuse  # type: ignore[method-assign]
+    world.bus.append = refuse  # type: ignore[method-assign]
     with pytest.raises(asyncio.CancelledError):
         await world.drive_once("lost", wire, HandDelivery())
-    world.bus.push_instance_event = push  # type: ignore[method-assign]
+    world.bus.append = append  # type: ignore[method-assign]
 
 
 def _caught(name: str) -> Caught:
@@ -208,7 +218,7 @@ async def test_what_the_script_caught_is_no_part_of_the_call() -> None:
 
 
 async def test_log_lines_up_to_the_last_recorded_event_are_not_repeated() -> None:
-    world = World(does(log("1"), transition("a"), log("2"), transition("b"), log("3")))
+    world = World(does(log("1"), transition("a"), compute(), log("2"), transition("b"), compute(), log("3")))
     await _stop_before(world, lambda event: event.function == "b")
     assert world.lines == ["1", "2"]
     world.lines.clear()
@@ -216,54 +226,25 @@ async def test_log_lines_up_to_the_last_recorded_event_are_not_repeated() -> Non
     assert world.lines == ["2", "3"]
 
 
-async def test_an_execution_prints_so_many_bytes_and_what_its_replay_does_not_print_counts_for_nothing() -> None:
-    told = "more than 10 bytes of log lines: further lines are dropped"
-    script = does(log("12345"), transition("a"), log("6789"), transition("b"), log("123"), log("more"), log("lost"))
+async def test_so_many_bytes_are_printed_between_two_events_and_a_replay_prints_none() -> None:
+    told = "more than 10 bytes of log lines: dropped until the next call"
+    steps = [
+        log("12345"),
+        log("6789"),
+        log("lost"),
+        transition("a"),
+        compute(),
+        log("6789"),
+        transition("b"),
+        compute(),
+    ]
+    script = does(*steps, log("123"), log("45678"), log("lost"))
     world = World(script, sandbox=Limits(log_bytes=10))
     await _stop_before(world, lambda event: event.function == "b")
-    assert world.lines == ["12345", told]
+    assert world.lines == ["12345", told, "6789"]
     world.lines.clear()
     await world.drive_once("b", delivery=HandDelivery(attempt=2))
-    assert world.lines == ["6789", "123", told]
-
-
-class Flood:
-    """A session and its sandboxes, whose log lines have all arrived already."""
-
-    def __init__(self) -> None:
-        self._lines = iter([log("flood")] * 100)
-
-    @asynccontextmanager
-    async def session(self, _: str) -> AsyncIterator[Flood]:
-        yield self
-
-    async def begin(self, job: Job) -> None: ...
-
-    async def next(self) -> HostCall | LogLine | Returned:
-        return next(self._lines, Returned(None))
-
-    async def guarded(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        return await work()
-
-    async def answer(self, value: Any, time_ms: int, *, recorded: bool = True) -> None: ...
-
-
-async def test_a_flood_of_log_lines_leaves_room_for_others() -> None:
-    world = World(returns)
-    await world.start()
-    turns: list[int] = []
-
-    async def neighbour() -> None:
-        while True:
-            turns.append(len(world.lines))
-            await asyncio.sleep(0)
-
-    beside = asyncio.create_task(neighbour())
-    context = replace(world.context(), sandboxes=Flood())
-    await drive(context, Holding(HandDelivery()))
-    beside.cancel()
-    assert len(world.lines) == 100
-    assert len({printed for printed in turns if 0 < printed < 100}) > 90
+    assert world.lines == ["6789", "123", "45678", told]
 
 
 @pytest.mark.parametrize(
@@ -276,7 +257,7 @@ async def test_a_flood_of_log_lines_leaves_room_for_others() -> None:
     ],
 )
 async def test_a_script_that_changed_its_mind_fails_and_says_so(changed: Any, texts: list[str]) -> None:
-    world = World(does(transition("a"), transition("b")))
+    world = World(does(transition("a"), transition("b"), compute()))
     await _stop_before(world, lambda event: event.terminal)
     world.sandboxes.script = changed
     await world.drive_once("b", delivery=HandDelivery(attempt=2))
@@ -289,7 +270,7 @@ async def test_a_script_that_changed_its_mind_fails_and_says_so(changed: Any, te
 
 
 async def test_a_limit_met_in_a_replay_is_not_taken_for_another_way() -> None:
-    world = World(does(transition("a"), transition("b")))
+    world = World(does(transition("a"), transition("b"), compute()))
     await _stop_before(world, lambda event: event.terminal)
     world.sandboxes.script = raises(Timeout("too long"), transition("a"))
     await world.drive_once("b", delivery=HandDelivery(attempt=2))
@@ -304,6 +285,7 @@ async def test_the_clock_of_a_script_is_the_same_in_a_replay() -> None:
     def script(_: Any) -> ScriptBody:
         for call in (transition("a"), sleep(3), finish(1)):
             seen.append((yield call))  # noqa: PERF401
+        yield compute()
 
     world = World(script)
     await _stop_before(world, lambda event: event.terminal)
@@ -355,7 +337,7 @@ async def test_a_history_has_an_end(limits: dict[str, int], recorded: int) -> No
 
 
 async def test_large_payloads_replay_as_small_ones_do() -> None:
-    world = World(does(transition("next", "x" * 10_000), transition("next", "y" * 10_000)))
+    world = World(does(transition("next", "x" * 10_000), transition("next", "y" * 10_000), compute()))
     await _stop_before(world, lambda event: event.terminal)
     await world.drive_once("b", delivery=HandDelivery(attempt=2))
     events = await world.history()
@@ -364,7 +346,7 @@ async def test_large_payloads_replay_as_small_ones_do() -> None:
 
 
 async def test_a_changed_large_payload_is_seen() -> None:
-    world = World(does(transition("next", "x" * 10_000), transition("last")))
+    world = World(does(transition("next", "x" * 10_000), transition("last"), compute()))
     await _stop_before(world, lambda event: event.terminal)
     world.sandboxes = FakeSandboxes(does(transition("next", "x" * 9_999 + "y"), transition("last")))
     await world.drive_once("b", delivery=HandDelivery(attempt=2))

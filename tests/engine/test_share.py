@@ -69,6 +69,63 @@ def test_who_was_refused_waits_and_so_does_everybody_while_nothing_is_free() -> 
 
 
 @pytest.mark.parametrize(
+    ("held", "refused", "allowed"),
+    [
+        # Nobody waits: as in the queue.
+        ({}, [], True),
+        ({"own": 7}, [], True),
+        ({"own": 8}, [], False),
+        ({"other": 16}, [], False),
+        # One of its own waits, whoever is to blame: it goes behind.
+        ({"own": 1}, ["own"], False),
+        # The slot of who waits and may have one is left free, and that of who may not is nobody's.
+        ({"other": 15}, ["third"], False),
+        ({"other": 14}, ["third"], True),
+        ({"other": 14}, ["third", "fourth"], False),
+        ({"other": 8}, ["other"], True),
+        ({"own": 4, "other": 5}, ["other"], True),
+        # It counts as if it had been taken already.
+        ({"own": 5, "other": 5}, [], True),
+        ({"own": 5, "other": 5}, ["third"], False),
+    ],
+)
+def test_who_was_never_queued_takes_no_slot_that_one_in_the_queue_could_have(
+    held: dict[str, int], refused: list[str], allowed: bool
+) -> None:
+    shares = Shares(EngineLimits(slots=16))
+    for _ in range(16):
+        shares.take("before")
+    assert not [name for name in refused if shares.admits(name, 0.0)]
+    for _ in range(16):
+        shares.release("before")
+    for namespace, count in held.items():
+        for _ in range(count):
+            shares.take(namespace)
+    assert shares.admits_start("own", 1.0) is allowed
+
+
+def test_a_namespace_starts_at_once_again_when_its_last_queued_run_has_its_slot() -> None:
+    shares = filled(1, 4, 0.5)
+    shares.release("hog-0")
+    assert not shares.admits_start("hog-0", 1.0)
+    shares.taken_from_queue("hog-0", 1.0)
+    shares.take("hog-0")
+    # The next one that waits is refused before long.
+    assert not shares.admits("hog-0", 1.05)
+    shares.release("hog-0")
+    assert not shares.admits_start("hog-0", 1.2)
+    shares.taken_from_queue("hog-0", 1.2)
+    assert shares.admits_start("hog-0", 1.35)
+
+
+def test_nobody_starts_beside_a_queue_that_finds_no_slot() -> None:
+    shares = Shares(EngineLimits(slots=4))
+    shares.all_wait(1.0)
+    assert not shares.admits_start("any", 3.9)
+    assert shares.admits_start("any", 4.1)
+
+
+@pytest.mark.parametrize(
     "seed", [*range(6), *(pytest.param(seed, marks=pytest.mark.integration) for seed in range(6, 20))]
 )
 def test_a_hello_finds_a_slot_at_once_beside_any_hostile_mix(seed: int) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime, timedelta, timezone
 from typing import Any
-from uuid import UUID
+from uuid import RFC_4122, UUID
 
 import pytest
 from pydantic import JsonValue
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import EPOCH, KEY, by, call
-from workflow_operator.engine.write import EventWriter
+from workflow_operator.engine.driving.write import EventWriter, random_ids
 from workflow_operator.history import (
     ErrorInfo,
     EventType,
@@ -88,3 +89,30 @@ def test_a_time_is_stored_in_utc() -> None:
 def test_an_event_cannot_be_changed() -> None:
     with pytest.raises(AttributeError, match="immutable"):
         setattr(written(memory=VALUE), "memory", None)  # noqa: B010
+
+
+@pytest.mark.parametrize("fields", FIELDS, ids=lambda fields: "+".join(fields))
+@pytest.mark.parametrize("fraction", [0, 1, 123_000, 999_999])
+def test_an_event_is_written_alike_whatever_the_transport_knows_of_it(fields: dict[str, Any], fraction: int) -> None:
+    """The quick way to write, and the other one."""
+    event = written(**fields).replace(time=EPOCH.replace(microsecond=fraction))
+    known = event.replace(sequence=7, previous=6, place=1, size=5)
+    assert encode_event(event) == encode_event(known)
+    assert f'"time":"2026-01-02T03:04:05.{fraction:06}Z"'.encode() in encode_event(event)
+
+
+def test_identities_are_fresh_and_drawn_many_at_a_time() -> None:
+    draws: list[int] = []
+
+    def draw(count: int) -> bytes:
+        draws.append(count)
+        return os.urandom(count)
+
+    new_id = random_ids(os.urandom)
+    ids = [new_id() for _ in range(1000)]
+    assert len(set(ids)) == 1000
+    assert {(each.version, each.variant) for each in ids} == {(4, RFC_4122)}
+    counted = random_ids(draw)
+    for _ in range(65):
+        counted()
+    assert draws == [1024, 1024]

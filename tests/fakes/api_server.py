@@ -26,7 +26,9 @@ class FakeApiServer:
         self.lines: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.refusals: list[int] = []
         """Statuses of the next answers about runs, in place of answers."""
-        self.lists = 0
+        self.limits: list[int] = []
+        """Of the pages that were asked for, those that were refused included."""
+        self._refused_pages: dict[int, int] = {}
         self.watches = 0
         app = web.Application()
         app.router.add_get(_RUNS, self._runs)
@@ -54,15 +56,19 @@ class FakeApiServer:
         """End the watch, after what was said."""
         self.lines.put_nowait(None)
 
+    def refuse_page(self, number: int, status: int) -> None:
+        """Answer the page of that number, from 0, with this status once."""
+        self._refused_pages[number] = status
+
     async def _runs(self, request: web.Request) -> web.StreamResponse:
-        if self.refusals:
-            status = self.refusals.pop(0)
+        if self.refusals or ("watch" not in request.query and len(self.limits) in self._refused_pages):
+            status = self.refusals.pop(0) if self.refusals else self._refused_pages.pop(len(self.limits))
             return web.json_response({"kind": "Status", "code": status, "message": "no"}, status=status)
         if "watch" in request.query:
             return await self._watch(request)
-        self.lists += 1
+        self.limits.append(int(request.query["limit"]))
         first = int(request.query.get("continue") or 0)
-        last = first + int(request.query.get("limit") or len(self.objects) + 1)
+        last = first + self.limits[-1]
         more = json.dumps({"resourceVersion": "1", "continue": str(last) if last < len(self.objects) else ""})
         head = f'{{"kind":"{KIND}List","apiVersion":"{GROUP}/{VERSION}","metadata":{more},"items":['.encode()
         body = head + b",".join(self.objects[first:last]) + b"]}"
@@ -119,8 +125,8 @@ def kubeconfig(server: str) -> str:
     return written
 
 
-def run_object(number: int, spec: bytes = b'{"script":"1"}') -> bytes:
-    """A WorkflowRun as the API server sends it."""
+def run_object(number: int, spec: bytes = b'{"script":"1"}', *, over: bool = False) -> bytes:
+    """A WorkflowRun as the API server sends it; ``over``: one that shows its end."""
     metadata = {
         "name": f"run-{number}",
         "namespace": "default",
@@ -129,7 +135,9 @@ def run_object(number: int, spec: bytes = b'{"script":"1"}') -> bytes:
         "generation": 1,
         "creationTimestamp": "2026-01-01T00:00:00Z",
     }
-    status = {"observedGeneration": -1, "phase": "Pending"}
+    status: dict[str, Any] = {"observedGeneration": -1, "phase": "Pending"}
+    if over:
+        status = {"phase": "Complete", "conditions": [{"type": "Finished", "status": "True"}]}
     head = {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, "metadata": metadata, "status": status}
     return json.dumps(head).encode()[:-1] + b',"spec":' + spec + b"}"
 

@@ -28,6 +28,12 @@ class FakeClock:
         self._sleepers.append((self._now + timedelta(seconds=seconds), future))
         await future
 
+    def call_later(self, seconds: float, call: Callable[[], None]) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future.add_done_callback(lambda done: None if done.cancelled() else call())
+        self._sleepers.append((self._now + timedelta(seconds=seconds), future))
+        return future
+
     async def advance(self, seconds: float) -> None:
         """Let time pass, waking sleepers in order, each at its own time."""
         end = self._now + timedelta(seconds=seconds)
@@ -52,12 +58,16 @@ class FakeClock:
         end = self._now + timedelta(seconds=limit_seconds)
         await settle()
         while not condition():
-            due = self._next()
-            if due is None or due > end:
-                raise AssertionError(f"not so at {self._now}, and time brings it no further (next: {due})")
-            self._now = max(self._now, due)
-            self._wake()
-            await settle()
+            await self.step(end)
+
+    async def step(self, end: datetime) -> None:
+        """Let time pass until something is due, before ``end``."""
+        due = self._next()
+        if due is None or due > end:
+            raise AssertionError(f"not so at {self._now}, and time brings it no further (next: {due})")
+        self._now = max(self._now, due)
+        self._wake()
+        await settle()
 
     def _next(self) -> datetime | None:
         self._sleepers = [(due, future) for due, future in self._sleepers if not future.done()]
@@ -67,6 +77,23 @@ class FakeClock:
         for due, future in self._sleepers:
             if due <= self._now and not future.done():
                 future.set_result(None)
+
+
+class SkewedClock:
+    """Shows the time of another clock, wrongly; waits by that one."""
+
+    def __init__(self, clock: FakeClock, error: Callable[[], float]) -> None:
+        self._clock = clock
+        self._error = error
+
+    def now(self) -> datetime:
+        return self._clock.now() + timedelta(seconds=self._error())
+
+    async def sleep(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> asyncio.Future[None]:
+        return self._clock.call_later(seconds, call)
 
 
 async def settle() -> None:

@@ -67,17 +67,28 @@ class MemoryCluster:
     async def config_map(self, namespace: str, name: str) -> dict[str, Any] | None:
         return self.config_maps.get((namespace, name))
 
+    async def put_status(
+        self, namespace: str, name: str, uid: str, resource_version: str, status: dict[str, Any]
+    ) -> str:
+        self._guarded(namespace, name, uid, resource_version)["status"] = status
+        self.writes.append(status)
+        return str(self.touch(name, namespace)["metadata"]["resourceVersion"])
+
     async def patch_status(
-        self, namespace: str, name: str, uid: str, resource_version: str, status: dict[str, Any], *, whole: bool = True
+        self, namespace: str, name: str, uid: str, resource_version: str, fields: dict[str, Any]
     ) -> dict[str, Any]:
+        run = self._guarded(namespace, name, uid, resource_version)
+        run["status"] = run["status"] | fields
+        self.writes.append(run["status"])
+        return sighting(msgspec.json.encode(self.touch(name, namespace)))
+
+    def _guarded(self, namespace: str, name: str, uid: str, resource_version: str) -> dict[str, Any]:
         run = self.objects.get((namespace, name))
         if run is None:
             raise NotFound(f"{namespace}/{name}")
         if (run["metadata"]["uid"], run["metadata"]["resourceVersion"]) != (uid, resource_version):
             raise Conflict(f"{namespace}/{name}")
-        run["status"] = status if whole else run["status"] | status
-        self.writes.append(run["status"])
-        return sighting(msgspec.json.encode(self.touch(name, namespace)))
+        return run
 
     async def create_event(self, event: dict[str, Any]) -> None:
         self.events.append(event)

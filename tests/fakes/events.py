@@ -65,6 +65,17 @@ def history(
     return events
 
 
+def commit(
+    *steps: EventType | tuple[EventType, dict[str, Any]], sequence: int, previous: int = 0, key: InstanceKey = KEY
+) -> list[InstanceEvent]:
+    """Events that were stored at once. Their IDs differ from those of other commits and events."""
+    events = history(*steps, key=key, first=1000 * sequence)
+    return [
+        each.replace(sequence=sequence, previous=previous, place=place, time=at(sequence))
+        for place, each in enumerate(events)
+    ]
+
+
 def call(index: str, name: str = "sleep", arguments: Any = None) -> CallRecord:
     return CallRecord(index=index, name=name, digest=digest(arguments))
 

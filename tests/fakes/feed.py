@@ -8,22 +8,22 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from workflow_operator.history import DataBus, InstanceEvent, InstanceKey
+from workflow_operator.history import Commit, DataBus, InstanceKey
 from workflow_operator.history.errors import WorkflowError
 
 
 @dataclass
-class HeldEvent:
+class HeldCommit:
     """``fate`` is what became of it: None while held."""
 
-    event: InstanceEvent | None
+    events: Commit | None
     error: WorkflowError | None = None
     fate: str | None = None
-    on_ack: Callable[[InstanceEvent | None], None] = lambda _: None
+    on_ack: Callable[[Commit | None], None] = lambda _: None
 
     async def ack(self) -> None:
         await asyncio.sleep(0)
-        self.on_ack(self.event)
+        self.on_ack(self.events)
         self.fate = "ack"
 
     async def retry(self, delay_seconds: float) -> None:
@@ -35,14 +35,15 @@ class HeldEvent:
 class MemoryFeed:
     """Gives out ``batches`` as they are; what is given back comes again, as one more batch."""
 
-    batches: dict[int, list[Sequence[HeldEvent]]]
+    batches: dict[int, list[Sequence[HeldCommit]]]
     behind: list[InstanceKey] = field(default_factory=list)
     partitions: int = 1
     fail_pull: Exception | None = None
     fail_pending: Exception | None = None
-    given: list[HeldEvent] = field(default_factory=list)
+    given: list[HeldCommit] = field(default_factory=list)
+    left: list[int] = field(default_factory=list)
 
-    async def pull(self, partition: int, limit: int, timeout_seconds: float) -> Sequence[HeldEvent]:
+    async def pull(self, partition: int, timeout_seconds: float) -> Sequence[HeldCommit]:
         await asyncio.sleep(0)
         if self.fail_pull is not None:
             error, self.fail_pull = self.fail_pull, None
@@ -59,6 +60,10 @@ class MemoryFeed:
             return again
         await asyncio.Event().wait()
         raise AssertionError
+
+    async def leave(self, partition: int) -> None:
+        await asyncio.sleep(0)
+        self.left.append(partition)
 
     async def pending(self, partition: int) -> int:
         await asyncio.sleep(0)

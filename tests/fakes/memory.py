@@ -10,16 +10,19 @@ from typing import Protocol
 from uuid import UUID
 
 from workflow_operator.history import (
+    Commit,
     Delivery,
     InstanceEvent,
     InstanceKey,
     InstanceStatus,
     QueueDepth,
     Release,
-    decode_event,
+    commit_ids,
+    decode_commit,
     decode_status,
-    encode_event,
+    encode_commit,
     encode_status,
+    named,
 )
 from workflow_operator.history.errors import Conflict, PayloadTooLarge, Terminal
 
@@ -35,23 +38,30 @@ class MemoryDataBus:
 
     def __init__(self, *, max_payload: int = 1024 * 1024) -> None:
         self._max_payload = max_payload
-        self._events: dict[InstanceKey, list[tuple[int, int, bytes]]] = {}
-        self._last_event = 0
+        self._commits: dict[InstanceKey, list[tuple[int, int, bytes]]] = {}
+        self._last_commit = 0
         self._statuses: dict[InstanceKey, tuple[int, bytes]] = {}
         self._last_status = 0
 
     async def push_instance_event(self, event: InstanceEvent, expected: int) -> InstanceEvent:
-        data = self._checked(encode_event(event))
-        history = self._events.setdefault(event.key, [])
+        (stored,) = await self.append([event], expected)
+        return stored
+
+    async def append(self, events: Commit, expected: int) -> list[InstanceEvent]:
+        commit = encode_commit(events)
+        key = events[0].key
+        self._checked(f"{named(events)} of instance {key}", commit.data)
+        mine = [str(event.event_id) for event in events]
+        history = self._commits.setdefault(key, [])
         for sequence, previous, stored in history:
-            if previous == expected and decode_event(stored).event_id == event.event_id:
-                return event.replace(sequence=sequence, previous=expected, size=len(data))
+            if previous == expected and commit_ids(stored) == mine:
+                return commit.stored(events, sequence=sequence, previous=expected)
         last = history[-1][0] if history else 0
         if last != expected:
-            raise Conflict(f"instance {event.key}: expected sequence {expected} to be the last, found {last}")
-        self._last_event += 1
-        history.append((self._last_event, expected, data))
-        return event.replace(sequence=self._last_event, previous=expected, size=len(data))
+            raise Conflict(f"instance {key}: {named(events)} expected sequence {expected} to be last, found {last}")
+        self._last_commit += 1
+        history.append((self._last_commit, expected, commit.data))
+        return commit.stored(events, sequence=self._last_commit, previous=expected)
 
     async def query_history(self, key: InstanceKey, *, after: int = 0, slim: bool = False) -> list[InstanceEvent]:
         return [event async for event in self.read_history(key, after=after, slim=slim)]
@@ -59,13 +69,14 @@ class MemoryDataBus:
     async def read_history(
         self, key: InstanceKey, *, after: int = 0, slim: bool = False
     ) -> AsyncIterator[InstanceEvent]:
-        for sequence, previous, data in list(self._events.get(key, [])):
+        for sequence, previous, data in list(self._commits.get(key, [])):
             if sequence > after:
-                yield decode_event(data, sequence=sequence, previous=previous, slim=slim)
+                for event in decode_commit(data, sequence=sequence, previous=previous, slim=slim):
+                    yield event
 
     def lose_everything(self) -> None:
         """As a server that comes back with an empty store."""
-        self._events.clear()
+        self._commits.clear()
         self._statuses.clear()
 
     def forge_status(self, key: InstanceKey, body: bytes) -> None:
@@ -99,7 +110,7 @@ class MemoryDataBus:
                     yield {key: error}
 
     async def write_status(self, status: InstanceStatus) -> int:
-        data = self._checked(encode_status(status))
+        data = self._checked(f"status of instance {status.key}", encode_status(status))
         last, _ = self._statuses.get(status.key, (0, b""))
         if last != status.sequence:
             raise Conflict(f"status of instance {status.key}: expected sequence {status.sequence}, found {last}")
@@ -107,9 +118,9 @@ class MemoryDataBus:
         self._statuses[status.key] = (self._last_status, data)
         return self._last_status
 
-    def _checked(self, data: bytes) -> bytes:
+    def _checked(self, what: str, data: bytes) -> bytes:
         if len(data) > self._max_payload:
-            raise PayloadTooLarge(f"{len(data)} bytes; at most {self._max_payload}")
+            raise PayloadTooLarge(f"{what}: {len(data)} bytes; at most {self._max_payload}")
         return data
 
 
@@ -121,6 +132,7 @@ class _Entry:
     visible_at: datetime
     attempt: int = 0
     released: Release | None = None
+    started: InstanceEvent | None = None
 
 
 @dataclass
@@ -131,12 +143,17 @@ class MemoryWorkQueue:
     ack_wait: timedelta = timedelta(seconds=6)
     entries: dict[InstanceKey, _Entry] = field(default_factory=dict)
     timers: dict[InstanceKey, datetime] = field(default_factory=dict)
+    carries: bool = True
+    """False: as if every history began with something large."""
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def enqueue(self, key: InstanceKey) -> bool:
+    async def enqueue(
+        self, key: InstanceKey, release: Release | None = None, started: InstanceEvent | None = None
+    ) -> bool:
         if key in self.entries:
             return False
-        self.entries[key] = _Entry(self.clock.now(), self.clock.now())
+        small = started if self.carries and started is not None and started.size <= 16 * 1024 else None
+        self.entries[key] = _Entry(self.clock.now(), self.clock.now(), released=release, started=small)
         self._changed.set()
         return True
 
@@ -215,7 +232,7 @@ class _MemoryDelivery:
     async def extend(self) -> None:
         self.entry.visible_at = self.queue.clock.now() + self.queue.ack_wait
 
-    async def ack(self) -> None:
+    async def ack(self, *, confirmed: bool = True) -> None:
         if self.queue.entries.get(self.key) is self.entry:
             del self.queue.entries[self.key]
             self.queue.changed()
@@ -223,6 +240,10 @@ class _MemoryDelivery:
     @property
     def released(self) -> Release | None:
         return self.entry.released
+
+    @property
+    def started(self) -> InstanceEvent | None:
+        return self.entry.started
 
     async def release(self, release: Release) -> None:
         if self.queue.entries.get(self.key) is self.entry:

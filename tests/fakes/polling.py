@@ -1,9 +1,10 @@
-"""Waiting for a condition, never for a time."""
+"""Waiting for a condition, never for a time; and whether a process has ended, which tests wait for most."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TypeVar, overload
 
 T = TypeVar("T")
@@ -30,3 +31,11 @@ async def eventually(condition: Callable[[], Awaitable[T]] | Callable[[], T], *,
                 await asyncio.sleep(0.01)
     except TimeoutError as error:
         raise AssertionError(f"not within {deadline_seconds} s; last value: {value!r}") from error
+
+
+def ended(pid: int | None) -> bool:
+    """Whether a process is over. A reader of /proc sees its end in three ways, the last between open and read."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True

@@ -11,12 +11,13 @@ from uuid import UUID
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import EPOCH, KEY
+from tests.fakes.http import FakeHttp
 from tests.fakes.memory import MemoryDataBus, MemoryWorkQueue
 from tests.fakes.sandbox import FakeSandboxes, Script
 from workflow_operator.engine import EngineLimits, WorkflowRunner
-from workflow_operator.engine.drive import DriveContext, drive
-from workflow_operator.engine.holding import Holding
-from workflow_operator.engine.write import EventWriter
+from workflow_operator.engine.driving.drive import DriveContext, drive
+from workflow_operator.engine.driving.holding import Holding
+from workflow_operator.engine.driving.write import EventWriter
 from workflow_operator.history import Delivery, EventType, InstanceEvent, InstanceKey, Release
 
 Hook = Callable[[int, str], Awaitable[None]]
@@ -81,8 +82,9 @@ class World:
         self.clock = FakeClock()
         self.bus = MemoryDataBus()
         self.queue = MemoryWorkQueue(self.clock)
-        self.sandboxes = FakeSandboxes(script)
+        self.sandboxes = FakeSandboxes(script, self.clock.sleep)
         self.limits = EngineLimits(**limits)
+        self.http = FakeHttp()
         self.lines: list[str] = []
         self.alive: set[str] = set()
         self._drawn = 0
@@ -102,8 +104,9 @@ class World:
             writer=self.writer,
             limits=self.limits,
             executor_id=name,
-            log=lambda _, line: self.lines.append(line.text),
+            log=lambda _, line: None if wire.cut else self.lines.append(line.text),
             alive=self._living,
+            http=wire.over(self.http),
         )
 
     async def _living(self, executors: Collection[str]) -> Collection[str]:
@@ -156,12 +159,13 @@ class HandDelivery:
         self.attempt = attempt
         self.released = released
         self.queued_at = EPOCH
+        self.started: InstanceEvent | None = None
         self.fate: list[str] = []
 
     async def extend(self) -> None:
         self.fate.append("extend")
 
-    async def ack(self) -> None:
+    async def ack(self, *, confirmed: bool = True) -> None:
         self.fate.append("ack")
 
     async def retry(self, delay_seconds: float) -> None:
@@ -182,10 +186,13 @@ async def driven(world: World, *, attempt: int = 1, **started: Any) -> tuple[lis
 
 def check(events: Sequence[InstanceEvent]) -> None:
     """What holds for every history, whatever happened to its executors."""
-    previous = 0
+    previous, commit, places = 0, 0, 0
     for event in events:
+        if event.sequence != commit:
+            previous, commit, places = commit, event.sequence, 0
         assert event.previous == previous, f"the chain breaks at {event.sequence}"
-        previous = event.sequence
+        assert event.place == places, f"commit {event.sequence} has a hole"
+        places += 1
     recorded = [(event.call.index, event.type) for event in events if event.call is not None]
     assert len(set(recorded)) == len(recorded), f"recorded twice: {recorded}"
     ends = [event for event in events if event.terminal]

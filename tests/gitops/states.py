@@ -15,9 +15,9 @@ import yaml
 
 from tests.fakes.events import EPOCH, KEY, at, by, call, history
 from workflow_operator.history import ErrorInfo, EventType, InstanceStatus, fold
-from workflow_operator.reconcile.desired import HISTORY_LOST, Problem, desired_status
-from workflow_operator.reconcile.outage import nats_problem
 from workflow_operator.reconcile.script import script_in
+from workflow_operator.reconcile.showing.desired import HISTORY_LOST, Problem, desired_status
+from workflow_operator.reconcile.showing.outage import nats_problem
 from workflow_operator.resources.names import API_VERSION
 from workflow_operator.resources.run import MAX_SCRIPT_CHARS, UNSEEN, ConfigMapKey, WorkflowRun, to_wire
 

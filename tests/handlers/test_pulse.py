@@ -7,6 +7,7 @@ from workflow_operator.handlers.pulse import ANSWERING_SECONDS, DEAD_SECONDS, SI
 
 def test_a_watch_that_speaks_each_minute_is_well() -> None:
     pulse = Pulse(1, 0.0)
+    pulse.listed("all")
     for minute in range(100):
         pulse.heard("all", 60.0 * minute)
         pulse.server_answers(True, 60.0 * minute)
@@ -14,12 +15,17 @@ def test_a_watch_that_speaks_each_minute_is_well() -> None:
         assert not pulse.dead(60.0 * minute + 59)
 
 
-def test_it_is_not_well_before_it_has_begun() -> None:
-    assert Pulse(1, 0.0).problem(1.0) == "not begun yet"
+def test_it_is_not_well_before_the_list_is_read() -> None:
+    pulse = Pulse(1, 0.0)
+    pulse.heard("all", 0.5)
+    assert (pulse.begun, pulse.problem(1.0)) == (False, "has not read the list of all runs yet")
+    pulse.listed("all")
+    assert (pulse.begun, pulse.problem(1.0)) == (True, None)
 
 
 def test_silence_is_told_of_and_then_ends_the_process() -> None:
     pulse = Pulse(1, 0.0)
+    pulse.listed("all")
     pulse.heard("all", 10.0)
     pulse.server_answers(True, 10.0)
     assert pulse.problem(9.9 + SILENT_SECONDS) is None
@@ -45,8 +51,10 @@ def test_an_api_server_that_is_away_ends_nothing() -> None:
 def test_the_quietest_of_several_counts(quiet: str) -> None:
     pulse = Pulse(2, 0.0)
     pulse.heard("a", 5.0)
-    assert pulse.problem(6.0) == "not begun yet"
+    pulse.listed("a")
+    assert pulse.problem(6.0) == "has not read the list of all runs yet"
     pulse.heard("b", 6.0)
+    pulse.listed("b")
     assert pulse.problem(7.0) is None
     pulse.heard({"a": "b", "b": "a"}[quiet], 90.0)
     assert pulse.problem(91.0) is not None

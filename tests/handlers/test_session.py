@@ -16,7 +16,7 @@ import pytest
 from tests.fakes.api_server import FakeApiServer, Runs, run_object
 from tests.fakes.polling import eventually
 from workflow_operator.handlers import Pulse, session, watch_runs
-from workflow_operator.handlers.session import slim_line
+from workflow_operator.handlers.session import Listener, slim_line
 
 pytestmark = pytest.mark.integration
 
@@ -30,11 +30,22 @@ class Watched:
         self.server = FakeApiServer()
         self.pulse = Pulse(1, time.monotonic())
         self.names: list[str] = []
+        self.texts: dict[str, bytes] = {}
+        self.known: set[str] = set()
         self.task: asyncio.Task[None] | None = None
 
-    def object_changed(self, run: dict[str, Any]) -> None:
+    def appeared(self, run: dict[str, Any], text: memoryview) -> None:
+        self.texts[run["metadata"].get("name", "")] = bytes(text)
+
+    def knows(self, run: dict[str, Any]) -> bool:
+        return run["metadata"]["name"] in self.known
+
+    def object_changed(self, run: dict[str, Any], *, appeared: bool = False) -> None:
         assert run.keys() <= {"apiVersion", "kind", "metadata", "status"}
         self.names.append(run["metadata"]["name"])
+
+    def object_over(self, run: dict[str, Any]) -> None:
+        self.names.append(f"over {run['metadata']['name']}")
 
     def object_deleted(self, run: dict[str, Any]) -> None:
         self.names.append(f"no {run['metadata']['name']}")
@@ -74,8 +85,52 @@ async def test_what_is_listed_and_what_comes_later(watched: Watched) -> None:
     watched.server.say("DELETED", an_object(60))
     await watched.sees("no run-60")
     assert set(watched.names) >= {f"run-{number}" for number in range(61)}
-    assert watched.server.lists == 3, "in pages of 25"
+    assert watched.server.limits == [25, 500], "the first page tells how large they are"
     assert watched.pulse.begun
+
+
+async def test_of_runs_that_are_over_kopf_makes_no_task(watched: Watched) -> None:
+    watched.server.objects = [run_object(number, over=number % 10 > 0) for number in range(1200)]
+    await watched.begin()
+    await watched.sees("run-1190")
+    assert sorted(watched.names) == sorted(f"{'over ' * (n % 10 > 0)}run-{n}" for n in range(1200))
+    assert watched.names[:22] == [f"over run-{number}" for number in range(25) if number % 10], "in their order"
+
+
+async def test_many_that_go_on_are_handed_over_in_parts(watched: Watched) -> None:
+    watched.server.objects = [run_object(number) for number in range(1600)]
+    await watched.begin()
+    await watched.sees("run-1599")
+    assert len(set(watched.names)) == 1600
+    assert watched.server.limits == [25, 500, 25, 500, 25, 500, 25]
+
+
+async def test_pages_of_large_objects_stay_small(watched: Watched) -> None:
+    watched.server.objects = Runs(120, large(b"[],", 1_400_000))
+    await watched.begin()
+    await watched.sees("run-119")
+    assert set(watched.server.limits) == {25}
+
+
+async def test_a_page_that_turns_out_large_is_asked_for_in_parts(watched: Watched) -> None:
+    """Small objects come first, which is anybody's to arrange."""
+    watched.server.objects = [
+        *(run_object(number) for number in range(40)),
+        *Runs(100, large(b"[],", 1_400_000))[40:],
+    ]
+    await watched.begin()
+    await watched.sees("run-99")
+    assert watched.server.limits == [25, 500, 25, 25, 25]
+    assert len(set(watched.names)) == 100
+
+
+@pytest.mark.parametrize("refusal", [410, 429, 500])
+async def test_a_page_that_is_refused_is_asked_for_again(watched: Watched, refusal: int) -> None:
+    watched.server.objects = [run_object(number) for number in range(60)]
+    watched.server.refuse_page(1, refusal)
+    await watched.begin()
+    await watched.sees("run-59")
+    assert set(watched.names) == {f"run-{number}" for number in range(60)}
 
 
 @pytest.mark.parametrize(
@@ -94,6 +149,23 @@ async def test_one_event_that_cannot_be_read_stops_nobody(watched: Watched, line
     watched.server.lines.put_nowait(line)
     watched.server.say("ADDED", an_object(1))
     await watched.sees("run-1")
+
+
+async def test_the_whole_text_is_shown_of_what_appears(watched: Watched) -> None:
+    watched.server.objects = [run_object(1)]
+    await watched.begin()
+    watched.server.say("ADDED", an_object(2))
+    await watched.sees("run-2")
+    assert {name: json.loads(text) for name, text in watched.texts.items()} == {"run-2": an_object(2)}
+
+
+async def test_a_change_that_is_known_is_not_told_of(watched: Watched) -> None:
+    watched.known = {"run-1"}
+    await watched.begin()
+    for kind, number in (("ADDED", 1), ("MODIFIED", 1), ("MODIFIED", 2), ("DELETED", 1), ("ADDED", 3)):
+        watched.server.say(kind, an_object(number))
+    await watched.sees("run-3")
+    assert sorted(watched.names) == ["no run-1", "run-1", "run-2", "run-3"]
 
 
 async def test_a_watch_that_is_cut_in_the_middle_of_an_event_goes_on(watched: Watched) -> None:
@@ -127,11 +199,12 @@ async def test_a_silent_watch_lists_anew(watched: Watched, monkeypatch: pytest.M
 
 
 def test_a_line_is_a_sighting_or_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    line = slim_line(b'{"type":"ADDED","object":' + run_object(1) + b"}")
+    listener = Listener(*[lambda _: None] * 3, lambda _, __: None, lambda _: False)
+    line = slim_line(b'{"type":"ADDED","object":' + run_object(1) + b"}", listener)
     assert line is not None
     assert line.endswith(b"\n")
     assert "spec" not in json.loads(line)["object"]
-    assert slim_line(b'{"type":') is None
+    assert slim_line(b'{"type":', listener) is None
     assert "left out an event of the watch" in caplog.text
 
 

@@ -28,8 +28,13 @@ class Sink:
     def __init__(self) -> None:
         self.seen: list[str] = []
 
-    def object_changed(self, run: dict[str, Any]) -> None:
-        self.seen.append(f"changed {run['name']}")
+    def appeared(self, run: dict[str, Any], text: memoryview) -> None: ...
+
+    def knows(self, run: dict[str, Any]) -> bool:
+        return False
+
+    def object_changed(self, run: dict[str, Any], *, appeared: bool = False) -> None:
+        self.seen.append(f"{'appeared' if appeared else 'changed'} {run['name']}")
 
     def object_deleted(self, run: dict[str, Any]) -> None:
         self.seen.append(f"deleted {run['name']}")
@@ -83,7 +88,7 @@ async def test_a_watch_ends_when_it_is_cancelled(monkeypatch: pytest.MonkeyPatch
 async def test_what_is_seen_is_handed_over_in_the_callers_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     async def see(*, registry: kopf.OperatorRegistry, stop_flag: threading.Event, **_: Any) -> None:
         (handler,) = registry._watching.get_all_handlers()
-        for kind, name in ((None, "a"), ("MODIFIED", "b"), ("DELETED", "c")):
+        for kind, name in ((None, "a"), ("MODIFIED", "b"), ("ADDED", "c"), ("DELETED", "d")):
             await handler.fn(event={"type": kind, "object": {"name": name}})  # type: ignore[call-arg]
         await waits_for_its_flags(stop_flag=stop_flag)
 
@@ -92,15 +97,15 @@ async def test_what_is_seen_is_handed_over_in_the_callers_loop(monkeypatch: pyte
     seen_in = set()
     changed = sink.object_changed
 
-    def noting(run: dict[str, Any]) -> None:
+    def noting(run: dict[str, Any], *, appeared: bool = False) -> None:
         seen_in.add(threading.current_thread())
-        changed(run)
+        changed(run, appeared=appeared)
 
     monkeypatch.setattr(sink, "object_changed", noting)
     watching = asyncio.create_task(watch_runs(sink, pulse=Pulse(1, 0.0)))
-    await eventually(lambda: len(sink.seen) == 3)
+    await eventually(lambda: len(sink.seen) == 4)
     watching.cancel()
     with pytest.raises(asyncio.CancelledError):
         await watching
-    assert sink.seen == ["changed a", "changed b", "deleted c"]
+    assert sink.seen == ["changed a", "changed b", "appeared c", "deleted d"]
     assert seen_in == {threading.main_thread()}

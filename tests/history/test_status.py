@@ -48,6 +48,10 @@ def test_started_carries_all_that_a_reader_wants_to_know() -> None:
     assert (status.status, status.terminal, status.ended_at) == (StatusValue.PENDING, False, None)
 
 
+def test_a_start_tells_who_drives_the_instance_where_it_started() -> None:
+    assert folded((T.STARTED, by("x"))).executor == ExecutorRef(id="x", epoch=0)
+
+
 @pytest.mark.parametrize(
     ("steps", "expected"),
     [

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pydantic import JsonValue
+
 from workflow_operator.history import Json
 from workflow_operator.history.errors import ScriptError
-from workflow_operator.javascript.host import HostCall, Job, JsonValue, Limits, LogLine, Returned, Session
+from workflow_operator.javascript.host import HostCall, Job, Limits, LogLine, Returned, Session
 
 START_MS = 1_700_000_000_123
 STEP_MS = 1_000
@@ -15,7 +18,7 @@ STEP_MS = 1_000
 
 @dataclass
 class Transcript:
-    """Host calls are answered with None, each one second of script time later."""
+    """Calls that want an answer are given None, one second of script time later for each call."""
 
     calls: list[HostCall] = field(default_factory=list)
     lines: list[LogLine] = field(default_factory=list)
@@ -42,7 +45,9 @@ def job(
     return Job(script, entrypoint, input_json, "instance-1", 42, START_MS, limits or Limits())
 
 
-async def run(session: Session, what: Job | str) -> Transcript:
+async def run(
+    session: Session, what: Job | str, answering: Callable[[HostCall, int], Json | None] = lambda call, number: None
+) -> Transcript:
     transcript = Transcript()
     await session.begin(job(what) if isinstance(what, str) else what)
     try:
@@ -51,7 +56,9 @@ async def run(session: Session, what: Job | str) -> Transcript:
                 transcript.lines.append(message)
                 continue
             transcript.calls.append(plain(message))
-            await session.answer(None, START_MS + STEP_MS * len(transcript.calls))
+            if message.wants_answer:
+                number = len(transcript.calls)
+                await session.answer(answering(message, number), START_MS + STEP_MS * number)
     except ScriptError as error:
         transcript.error = error
     else:
@@ -64,8 +71,8 @@ def returned(value: JsonValue) -> Returned:
 
 
 def plain(call: HostCall) -> HostCall:
-    """The call with its values parsed."""
+    """The call with its values parsed, and without its time, which is that of the machine."""
     arguments: dict[str, Any] = {
         name: value.load() if isinstance(value, Json) else value for name, value in call.arguments.items()
     }
-    return replace(call, arguments=arguments)
+    return replace(call, arguments=arguments, time_ms=None)

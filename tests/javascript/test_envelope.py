@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from workflow_operator.engine.calls import FORMS
 from workflow_operator.history import Caught, CaughtStep, Json
 from workflow_operator.history.errors import NotSerializable, PayloadTooLarge, Thrown
 from workflow_operator.javascript.host import HostCall, Limits, LogLine
@@ -37,7 +38,7 @@ SLEEP = {"kind": "call", "name": "sleep", "line": 2, "column": 1, "arguments": {
 
 
 def said(body: bytes) -> object:
-    return parse(body, SOURCE, LIMITS)
+    return parse(body, SOURCE, LIMITS, FORMS.takes)
 
 
 def text(**message: Any) -> bytes:
@@ -160,7 +161,7 @@ def test_a_value_over_the_cap_is_refused(form: str, value: object) -> None:
     body = (form % json.dumps(value, ensure_ascii=False)).encode()
     with pytest.raises(PayloadTooLarge, match="at most 1000"):
         said(body)
-    parse(body, SOURCE, Limits(payload_bytes=4000))
+    parse(body, SOURCE, Limits(payload_bytes=4000), FORMS.takes)
 
 
 def test_numbers_that_no_reader_holds_are_refused() -> None:
@@ -181,9 +182,9 @@ def test_how_deep_a_value_may_be_does_not_depend_on_the_process(levels: int, tak
     sys.setrecursionlimit(limit)
     try:
         if taken:
-            assert isinstance(parse(body, SOURCE, Limits()), HostCall)
+            assert isinstance(parse(body, SOURCE, Limits(), FORMS.takes), HostCall)
         else:
             with pytest.raises(NotSerializable, match="100 levels"):
-                parse(body, SOURCE, Limits())
+                parse(body, SOURCE, Limits(), FORMS.takes)
     finally:
         sys.setrecursionlimit(before)

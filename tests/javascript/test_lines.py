@@ -20,8 +20,10 @@ def test_an_execution_prints_up_to_its_bytes_and_says_once_that_it_stops() -> No
     assert lines.take(line("1234")) == line("1234")
     told = lines.take(line(""))
     assert told is not None
-    assert told.text == "more than 10 bytes of log lines: further lines are dropped"
+    assert told.text == "more than 10 bytes of log lines: dropped until the next call"
     assert lines.take(line("")) is None
+    lines.renew()
+    assert lines.take(line("")) == line("")
 
 
 def test_a_namespace_prints_up_to_its_bytes_in_each_minute() -> None:

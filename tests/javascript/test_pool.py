@@ -11,21 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.polling import eventually
+from tests.fakes.polling import ended, eventually
 from tests.javascript.sandbox import job, run
+from workflow_operator.engine.calls import FORMS
 from workflow_operator.history.errors import EngineCrash, Thrown
-from workflow_operator.javascript.host import Limits, LogLine, SandboxPool
+from workflow_operator.javascript.host import Limits, LogLine, SandboxPool, process
+from workflow_operator.javascript.worker.vm.bridge import Fresh
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 ONE = "function main() { return 1 }"
-
-
-def gone(pid: int | None) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 async def pid_of(pool: SandboxPool, namespace: str) -> int:
@@ -36,28 +31,28 @@ async def pid_of(pool: SandboxPool, namespace: str) -> int:
 
 
 async def test_a_process_serves_one_namespace_and_is_used_again() -> None:
-    pool = SandboxPool(size=3, idle=0)
+    pool = SandboxPool(FORMS, size=3, idle=0)
     first = await pid_of(pool, "a")
     assert await pid_of(pool, "a") == first
     assert await pid_of(pool, "b") != first
     assert await pid_of(pool, "a") == first
     await pool.close()
-    assert gone(first)
+    assert ended(first)
 
 
 async def test_a_full_pool_ends_the_least_recently_used_one_of_another_namespace() -> None:
-    pool = SandboxPool(size=2, idle=0)
+    pool = SandboxPool(FORMS, size=2, idle=0)
     a, b = await pid_of(pool, "a"), await pid_of(pool, "b")
     assert await pid_of(pool, "a") == a
     c = await pid_of(pool, "c")
-    await eventually(lambda: gone(b))
+    await eventually(lambda: ended(b))
     assert await pid_of(pool, "a") == a
     assert await pid_of(pool, "c") == c
     await pool.close()
 
 
 async def test_a_session_waits_for_a_slot_in_order() -> None:
-    pool = SandboxPool(size=1)
+    pool = SandboxPool(FORMS, size=1)
     order: list[str] = []
 
     async def use(name: str) -> None:
@@ -77,7 +72,7 @@ async def test_a_session_waits_for_a_slot_in_order() -> None:
 
 
 async def test_many_at_once_never_exceed_the_size() -> None:
-    pool = SandboxPool(size=3, idle=1)
+    pool = SandboxPool(FORMS, size=3, idle=1)
     await pool.start()
     pids: set[int] = set()
     busy = most = 0
@@ -94,11 +89,11 @@ async def test_many_at_once_never_exceed_the_size() -> None:
     await asyncio.gather(*(use("n" + str(n % 2)) for n in range(20)))
     assert most <= 3
     await pool.close()
-    assert all(gone(pid) for pid in pids)
+    assert all(ended(pid) for pid in pids)
 
 
 async def test_after_a_burst_that_filled_all_slots_blank_ones_are_made_again() -> None:
-    pool = SandboxPool(size=3, idle=2)
+    pool = SandboxPool(FORMS, size=3, idle=2)
     await pool.start()
     async with pool.session("a") as a, pool.session("b") as b, pool.session("c") as c:
         for session in (a, b, c):
@@ -119,8 +114,8 @@ async def test_after_a_burst_that_filled_all_slots_blank_ones_are_made_again() -
         "function main() { for (;;) {} }",
     ],
 )
-async def test_after_a_limit_or_a_fault_a_process_is_not_used_again(script: str) -> None:
-    pool = SandboxPool(size=1, idle=0)
+async def test_after_a_limit_or_a_fault_a_process_is_not_used_again(script: str, fresh: Fresh) -> None:
+    pool = SandboxPool(FORMS, size=1, idle=0, fresh=fresh)
     first = await pid_of(pool, "a")
     async with pool.session("a") as session:
         result = await run(session, job(script, limits=Limits(wall_seconds=1, memory_bytes=32 * 1024 * 1024)))
@@ -148,8 +143,8 @@ HEAP = (
 )
 
 
-async def test_what_a_script_can_allocate_does_not_tell_what_ran_before() -> None:
-    pool = SandboxPool(size=1, idle=0)
+async def test_what_a_script_can_allocate_does_not_tell_what_ran_before(fresh: Fresh) -> None:
+    pool = SandboxPool(FORMS, size=1, idle=0, fresh=fresh)
 
     async def ends(*scripts: str) -> list[object]:
         results = []
@@ -169,7 +164,7 @@ async def test_what_a_script_can_allocate_does_not_tell_what_ran_before() -> Non
 
 
 async def test_sandboxes_run_at_a_lower_priority_than_their_executor() -> None:
-    pool = SandboxPool(size=1, idle=0)
+    pool = SandboxPool(FORMS, size=1, idle=0)
     pid = await pid_of(pool, "a")
     assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
     await pool.close()
@@ -178,8 +173,9 @@ async def test_sandboxes_run_at_a_lower_priority_than_their_executor() -> None:
 async def test_without_address_space_for_v8_the_error_is_one_sentence() -> None:
     limit = 20_000_000 * 1024
     code = "import asyncio, sys; sys.path.insert(0, 'operator')\n"
+    code += "from workflow_operator.engine.calls import FORMS\n"
     code += "from workflow_operator.javascript.host import SandboxPool\n"
-    code += "async def main():\n  try:\n    await SandboxPool(size=1).start()\n"
+    code += "async def main():\n  try:\n    await SandboxPool(FORMS, size=1).start()\n"
     code += "  except Exception as error:\n    print(type(error).__name__, error)\nasyncio.run(main())"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({limit}, {limit}))\n{code}",
@@ -192,19 +188,37 @@ async def test_without_address_space_for_v8_the_error_is_one_sentence() -> None:
     assert str(limit) in out.decode()
 
 
-async def test_a_session_left_in_the_middle_does_not_give_its_process_back() -> None:
-    pool = SandboxPool(size=2, idle=0)
+async def test_where_realms_cannot_be_made_the_start_says_so_and_runs_get_isolates(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lacking = (
+        "from workflow_operator.javascript.worker.vm import v8; v8._FOR_REALMS['enter'] = ('_ZN2v84NoneEv', None, ()); "
+    )
+    monkeypatch.setattr(process, "_BOOT", process._BOOT.replace("from workflow", lacking + "from workflow"))
+    pool = SandboxPool(FORMS, size=2, idle=2)
+    await pool.start()
+    pids = {await pid_of(pool, namespace) for namespace in "aba"}
+    assert len(pids) == 2
+    assert [record.getMessage() for record in caplog.records] == [
+        "each run gets a V8 isolate of its own, which costs several times as much as a realm "
+        "(WORKFLOW_OPERATOR_SANDBOX_FRESH): the V8 of this mini-racer does not export _ZN2v84NoneEv"
+    ]
+    await pool.close()
+
+
+async def test_a_session_left_in_the_middle_does_not_give_its_process_back(fresh: Fresh) -> None:
+    pool = SandboxPool(FORMS, size=2, idle=0, fresh=fresh)
     async with pool.session("a") as session:
         await session.begin(job("function main() { sleep(1) }"))
         await session.next()
         first = session.pid
-    await eventually(lambda: gone(first))
+    await eventually(lambda: ended(first))
     assert await pid_of(pool, "a") != first
     await pool.close()
 
 
 async def test_after_the_zygote_died_another_one_is_started() -> None:
-    pool = SandboxPool(size=2, idle=1)
+    pool = SandboxPool(FORMS, size=2, idle=1)
     await pool.start()
     async with pool.session("a") as session:
         await session.begin(job("function main() { log('on'); for (;;) {} }"))
@@ -213,13 +227,13 @@ async def test_after_the_zygote_died_another_one_is_started() -> None:
         os.kill(parent_of(session.pid), signal.SIGKILL)
         with pytest.raises(EngineCrash):
             await session.next()
-        await eventually(lambda: gone(session.pid))
+        await eventually(lambda: ended(session.pid))
     assert await pid_of(pool, "a")
     await pool.close()
 
 
-async def test_a_closed_pool_refuses_and_running_sessions_end() -> None:
-    pool = SandboxPool(size=2)
+async def test_a_closed_pool_refuses_and_running_sessions_end(fresh: Fresh) -> None:
+    pool = SandboxPool(FORMS, size=2, fresh=fresh)
     async with pool.session("a") as session:
         await session.begin(job("function main() { log('on'); for (;;) {} }"))
         await session.next()
@@ -233,15 +247,15 @@ async def test_a_closed_pool_refuses_and_running_sessions_end() -> None:
             pass
 
 
-async def test_two_hundred_runs_leak_neither_descriptors_nor_memory() -> None:
-    pool = SandboxPool(size=1, idle=0)
+async def test_two_hundred_runs_leak_neither_descriptors_nor_memory(fresh: Fresh) -> None:
+    pool = SandboxPool(FORMS, size=1, idle=0, fresh=fresh)
     pid = await pid_of(pool, "a")
     zygote = f"/proc/{parent_of(pid)}/fd"
     descriptors, size, of_zygote = len(os.listdir("/proc/self/fd")), resident(pid), len(os.listdir(zygote))
     for _ in range(200):
         assert await pid_of(pool, "a") == pid
     assert len(os.listdir("/proc/self/fd")) == descriptors
-    assert len(os.listdir(f"/proc/{pid}/fd")) == 5
+    assert len(os.listdir(f"/proc/{pid}/fd")) == 6
     assert resident(pid) < size + 16 * 1024 * 1024
     for number in range(10):
         await pid_of(pool, f"n{number}")
@@ -254,9 +268,10 @@ async def test_two_hundred_runs_leak_neither_descriptors_nor_memory() -> None:
 PARENT = """
 import asyncio, sys
 sys.path.insert(0, "operator")
+from workflow_operator.engine.calls import FORMS
 from workflow_operator.javascript.host import Job, SandboxPool
 async def main():
-    pool = SandboxPool(size=2)
+    pool = SandboxPool(FORMS, size=2)
     await pool.start()
     async with pool.session("a") as session:
         await session.begin(Job("function main() { log('on'); for (;;) {} }", None, None, "i", 1, 1))
@@ -272,10 +287,10 @@ async def test_when_the_parent_is_killed_everything_ends() -> None:
     assert parent.stdout is not None
     pid = int(await parent.stdout.readline())
     zygote = parent_of(pid)
-    assert not gone(zygote)
+    assert not ended(zygote)
     parent.kill()
     await parent.wait()
-    await eventually(lambda: gone(pid) and gone(zygote))
+    await eventually(lambda: ended(pid) and ended(zygote))
 
 
 def parent_of(pid: int) -> int:

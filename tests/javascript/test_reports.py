@@ -31,13 +31,7 @@ from workflow_operator.javascript.host.reports import (
     wall,
 )
 from workflow_operator.javascript.worker.job import candidates, is_identifier
-from workflow_operator.javascript.worker.wire import (
-    Decoder,
-    ProtocolError,
-    answered_by_record,
-    encode,
-    frame_cap,
-)
+from workflow_operator.javascript.worker.wire import Decoder, ProtocolError, encode, frame_cap
 
 LIMITS = Limits(memory_bytes=100)
 
@@ -179,10 +173,3 @@ def test_a_frame_holds_the_largest_failure_and_twice_the_largest_value() -> None
     assert frame_cap(256 * 1024) == 2 * 256 * 1024 + 64 * 1024
     assert frame_cap(1) > 6 * (256 + 8192 + 16384 + 4096)
     assert frame_cap(1024 * 1024) == 2 * 1024 * 1024 + 64 * 1024
-
-
-def test_the_answer_of_a_record_is_told_by_its_first_bytes() -> None:
-    answer = {"kind": "answer", "recorded": True, "time_ms": 1, "value": None}
-    assert answered_by_record(encode(answer)[4:])
-    assert not answered_by_record(encode({**answer, "recorded": False})[4:])
-    assert not answered_by_record(encode({"kind": "throw", "name": "x", "message": "m"})[4:])

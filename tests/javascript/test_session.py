@@ -3,88 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from tests.fakes.polling import eventually
 from tests.javascript.sandbox import job, returned
+from tests.javascript.taken import CALL, END, FAILED, LOG, READY, TOLD, Taken
 from workflow_operator.history.errors import CpuLimit, EngineCrash, HostLimit, MemoryLimit, PayloadTooLarge, Thrown
-from workflow_operator.javascript.host import HostCall, Job, Limits, LogLine, Session
+from workflow_operator.javascript.host import HostCall, Limits, LogLine
 from workflow_operator.javascript.host import envelope as envelope_module
-from workflow_operator.javascript.host.channel import Channel
-from workflow_operator.javascript.host.guard import LoopBudget, LoopGuard
+from workflow_operator.javascript.host.guard import LoopBudget
 from workflow_operator.javascript.host.messages import Exit
 from workflow_operator.javascript.host.process import SandboxProcess
-from workflow_operator.javascript.worker.wire import encode, frame
+from workflow_operator.javascript.worker.wire import frame
 
 pytestmark = pytest.mark.integration
-
-CALL = {"kind": "call", "name": "sleep", "line": 1, "column": 1, "arguments": {"seconds": 1}}
-LOG = {"kind": "log", "level": "info", "text": "x"}
-END = {"kind": "returned", "output": 1}
-READY = {"kind": "ready", "pid": os.getpid()}
-FAILED = {
-    "kind": "failed",
-    "error": "Thrown",
-    "name": "N",
-    "message": "m",
-    "line": None,
-    "column": None,
-    "stack": "",
-    "cause": "",
-}
-
-
-class Taken:
-    """The sandbox's end of the socket, in other hands."""
-
-    def __init__(self, end: socket.socket, session: Session, process: SandboxProcess) -> None:
-        self._end = end
-        self.session = session
-        self.process = process
-        self.killed: list[str] = []
-
-    def say(self, *messages: dict[str, Any]) -> None:
-        self.say_raw(b"".join(encode(message) for message in messages))
-
-    def say_raw(self, data: bytes) -> None:
-        self._end.sendall(data)
-
-    async def begin(self, what: Job | None = None) -> None:
-        self.say(READY)
-        await self.session.begin(what or job(""))
-
-    async def arrived(self) -> None:
-        await eventually(lambda: self.process.channel.pending)
-
-
-@pytest_asyncio.fixture
-async def taken() -> AsyncIterator[Taken]:
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    stderr, writer = os.pipe()
-    os.close(writer)
-    channel = await Channel.open(ours)
-    process = SandboxProcess("1", channel, stderr, 128 * 1024 * 1024)
-    killed: list[str] = []
-
-    def kill(process: SandboxProcess) -> None:
-        killed.append(process.identity)
-        theirs.shutdown(socket.SHUT_RDWR)
-
-    guard = LoopGuard(kill)
-    taken = Taken(theirs, Session(process, guard, asyncio.get_running_loop().time), process)
-    taken.killed = killed
-    yield taken
-    guard.close()
-    process.release()
-    theirs.close()
 
 
 async def test_a_run_from_begin_to_end(taken: Taken) -> None:
@@ -98,7 +33,7 @@ async def test_a_run_from_begin_to_end(taken: Taken) -> None:
     assert taken.session.clean
 
 
-@pytest.mark.parametrize("late", [LOG, END, CALL, READY, {"kind": "spent"}], ids=lambda late: late["kind"])
+@pytest.mark.parametrize("late", [LOG, END, CALL, TOLD, READY, {"kind": "spent"}], ids=str)
 async def test_who_speaks_after_the_end_is_not_used_again(taken: Taken, late: dict[str, Any]) -> None:
     await taken.begin()
     taken.say(END)
@@ -123,7 +58,7 @@ async def test_who_speaks_while_a_call_is_unanswered_is_ended(taken: Taken, earl
 
 
 @pytest.mark.parametrize(
-    "message", [READY, {"kind": "other"}, {**CALL, "name": "fetch"}, {**LOG, "level": "loud"}, {**END, "more": 1}]
+    "message", [READY, {"kind": "other"}, {**CALL, "name": "dig"}, {**LOG, "level": "loud"}, {**END, "more": 1}]
 )
 async def test_what_is_not_expected_ends_the_run(taken: Taken, message: dict[str, Any]) -> None:
     await taken.begin()
@@ -145,26 +80,40 @@ async def test_who_is_not_ready_is_not_used(taken: Taken, first: bytes) -> None:
 
 async def test_frames_are_bounded_by_the_limits_of_the_job(taken: Taken) -> None:
     await taken.begin(job("", limits=Limits(payload_bytes=1024 * 1024)))
-    await asyncio.to_thread(taken.say, {**END, "output": "x" * 1_000_000})
+    saying = asyncio.create_task(asyncio.to_thread(taken.say, {**END, "output": "x" * 1_000_000}))
     assert len((await taken.session.next()).output) == 1_000_002  # type: ignore[union-attr]
+    await saying
     await taken.session.begin(job("", limits=Limits(payload_bytes=1024)))
     taken.say_raw((16 * 1024 * 1024).to_bytes(4, "big"))
     with pytest.raises(EngineCrash, match="16777216 bytes"):
         await taken.session.next()
 
 
+async def test_a_large_frame_may_be_read_together_with_the_first_words(taken: Taken) -> None:
+    await taken.session.begin(job(""))
+    large = LOG | {"text": "x" * 200_000}
+    taken.say(READY, large, END)
+    assert isinstance(await taken.session.next(), LogLine)
+    assert await taken.session.next() == returned(1)
+
+
 async def test_no_large_frame_before_the_first_job(taken: Taken) -> None:
     taken.say_raw((70_000).to_bytes(4, "big"))
-    await eventually(lambda: taken.process.channel.error is not None)
     await taken.session.begin(job(""))
     taken.process.ended(Exit(0))
     with pytest.raises(EngineCrash):
         await taken.session.next()
+    assert "70000 bytes" in str(taken.process.channel.error)
 
 
 async def test_values_and_lines_are_held_to_the_limits(taken: Taken) -> None:
     limits = Limits(payload_bytes=100, log_lines=3)
     await taken.begin(job("", limits=limits))
+    taken.say(LOG, LOG, LOG, LOG, CALL)
+    for _ in range(4):
+        assert isinstance(await taken.session.next(), LogLine)
+    assert isinstance(await taken.session.next(), HostCall)
+    await taken.session.answer(None, 1)
     taken.say(LOG, LOG, LOG, LOG, LOG)
     for _ in range(4):
         assert isinstance(await taken.session.next(), LogLine)
@@ -213,11 +162,24 @@ async def test_who_goes_on_speaking_is_held_to_the_processor_limit(
     used = 0.0
     monkeypatch.setattr(SandboxProcess, "cpu_seconds", lambda _: used)
     await taken.begin(job("", limits=Limits(cpu_seconds=5)))
-    taken.say(LOG, LOG, LOG)
+    taken.say(LOG)
     assert await taken.session.next() == LogLine("info", "x")
     used = 9.0
+    taken.say(LOG)
     with pytest.raises(CpuLimit):
         await taken.session.next()
+
+
+async def test_what_a_process_used_until_it_was_ready_is_not_the_runs(
+    taken: Taken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SandboxProcess, "cpu_seconds", lambda process: 0.0 if process.pid is None else 1000.0)
+    await taken.session.begin(job(""))
+    taken.say(READY)
+    end = asyncio.create_task(taken.session.next())
+    await eventually(lambda: taken.session.pid is not None)
+    taken.say(END)
+    assert await end == returned(1)
 
 
 async def test_a_job_with_more_memory_than_the_process_was_made_for_is_refused(taken: Taken) -> None:
@@ -233,28 +195,13 @@ async def test_the_executor_holds_the_processor_limit_too(taken: Taken, monkeypa
     taken.say(CALL)
     await taken.session.next()
     used = 100.0
-    await taken.session.answer(None, 1, recorded=True)
+    await taken.session.answer(None, 1)
     running = asyncio.create_task(taken.session.next())
     await asyncio.sleep(0.05)
     assert not running.done()
     used = 109.0
     with pytest.raises(CpuLimit, match=r"5 s of processor time .*SCRIPT_CPU_SECONDS.*after sleep in line 1"):
         await running
-
-
-async def test_an_answer_that_is_not_recorded_does_not_renew_the_processor_limit(
-    taken: Taken, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    used = 0.0
-    monkeypatch.setattr(SandboxProcess, "cpu_seconds", lambda _: used)
-    monkeypatch.setattr("workflow_operator.javascript.host.session._LOOK_SECONDS", 0.01)
-    await taken.begin(job("", limits=Limits(cpu_seconds=5)))
-    taken.say(CALL)
-    await taken.session.next()
-    used = 100.0
-    await taken.session.answer(None, 1, recorded=False)
-    with pytest.raises(CpuLimit):
-        await taken.session.next()
 
 
 def spin(seconds: float) -> None:
@@ -379,3 +326,22 @@ async def test_guarded_work_can_be_cancelled_and_told_errors(taken: Taken) -> No
 def test_the_budget_of_the_loop(steps: list[tuple[float, int, float]], left: bool) -> None:
     budget = LoopBudget(0.0)
     assert [budget.charge(*step) for step in steps][-1] is left
+
+
+async def test_who_has_sent_thousands_of_messages_gives_the_others_their_turn(taken: Taken) -> None:
+    await taken.begin()
+    taken.say(*[LOG] * 320, END)
+    await taken.session.next()
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    while await taken.session.next() != returned(1):
+        pass
+    task.cancel()
+    assert turns >= 9

@@ -15,10 +15,10 @@ from tests.fakes.records import event, new_key, status
 from workflow_operator.history import EventType, InstanceEvent, InstanceKey
 from workflow_operator.history.errors import Conflict, InvalidInput, Unavailable, UnknownFormat
 from workflow_operator.jetstream.bus import JetStreamDataBus
-from workflow_operator.jetstream.connection import Connection
-from workflow_operator.jetstream.headers import HISTORY_SEQUENCE, PREVIOUS_SEQUENCE
-from workflow_operator.jetstream.login import ConnectionOptions
-from workflow_operator.jetstream.server import EmbeddedServer
+from workflow_operator.jetstream.connect.connection import Connection
+from workflow_operator.jetstream.connect.headers import HISTORY_SEQUENCE, PREVIOUS_SEQUENCE
+from workflow_operator.jetstream.connect.login import ConnectionOptions
+from workflow_operator.jetstream.connect.server import EmbeddedServer
 
 pytestmark = pytest.mark.integration
 
@@ -54,6 +54,17 @@ async def test_an_append_whose_answer_was_lost_is_found(bus: JetStreamDataBus, l
 
     assert lossy.lose == 0
     assert await bus.query_history(stored.key) == [stored]
+
+
+async def test_a_commit_whose_answer_was_lost_is_found(bus: JetStreamDataBus, lossy: LossyConnection) -> None:
+    key = new_key()
+    lossy.lose = 3
+    events = [event(key), event(key, EventType.TRANSITION), event(key, EventType.SUCCEEDED)]
+    stored = await JetStreamDataBus(lossy).append(events, 0)
+
+    assert lossy.lose == 0
+    assert [each.event_id for each in stored] == [each.event_id for each in events]
+    assert await bus.query_history(key) == stored
 
 
 async def test_it_is_found_with_others_behind_it(bus: JetStreamDataBus, lossy: LossyConnection) -> None:

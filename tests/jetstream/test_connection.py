@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.polling import eventually
+from tests.fakes.polling import ended, eventually
 from workflow_operator.history.errors import InvalidInput, Unavailable
-from workflow_operator.jetstream.connection import Connection
-from workflow_operator.jetstream.login import ConnectionOptions
-from workflow_operator.jetstream.server import EmbeddedServer
-from workflow_operator.jetstream.topology import QUEUE
+from workflow_operator.jetstream.connect.connection import Connection
+from workflow_operator.jetstream.connect.login import ConnectionOptions
+from workflow_operator.jetstream.connect.server import EmbeddedServer
+from workflow_operator.jetstream.pulling import pull
+from workflow_operator.jetstream.streams.topology import QUEUE, lane_consumer
 
 pytestmark = pytest.mark.integration
 
@@ -25,6 +26,13 @@ async def test_says_what_it_could_not_connect_to() -> None:
     options = ConnectionOptions(servers=("nats://127.0.0.1:1",), name="tests", connect_timeout_seconds=0.5)
     with pytest.raises(Unavailable, match=r"NATS at nats://127\.0\.0\.1:1: .*Connect call failed"):
         await Connection.open(options)
+
+
+async def test_it_knows_the_hosts_of_all_servers(nats_server: EmbeddedServer) -> None:
+    options = ConnectionOptions(servers=(nats_server.url, "nats://user:word@nats.example:4222", "[::1]"), name="tests")
+    connection = await Connection.open(options)
+    assert set(connection.hosts) == {"127.0.0.1", "nats.example", "::1"}
+    await connection.close()
 
 
 async def test_tells_of_every_reconnect(nats_server: EmbeddedServer, connection: Connection) -> None:
@@ -105,7 +113,7 @@ async def test_says_how_to_install_a_missing_server(tmp_path: Path, monkeypatch:
 async def test_a_server_ends_with_its_parent(tmp_path: Path) -> None:
     program = (
         "import asyncio, os, signal, sys; from pathlib import Path\n"
-        "from workflow_operator.jetstream.server import EmbeddedServer\n"
+        "from workflow_operator.jetstream.connect.server import EmbeddedServer\n"
         "server = EmbeddedServer(Path(sys.argv[1])); asyncio.run(server.start())\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -113,11 +121,26 @@ async def test_a_server_ends_with_its_parent(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], env=environment, check=False)  # noqa: ASYNC221
     (ports,) = tmp_path.glob("*.ports")  # noqa: ASYNC240
     pid = int(ports.stem.rsplit("_", 1)[1])
-    await eventually(lambda: not alive(pid))
+    await eventually(lambda: ended(pid))
 
 
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
+async def test_a_subject_that_is_no_text_ends_nothing(connection: Connection) -> None:
+    """Whoever may publish chooses its bytes."""
+    bad = b"execution.queue.3.\xff.run"
+    await connection._client._send_command(b"PUB " + bad + b" 2\r\n{}\r\n")
+    await connection._client.flush()
+
+    (met,) = await pull(connection, QUEUE, lane_consumer(3), 1, 5)
+
+    assert met.subject == "execution.queue.3.\ufffd.run"
+    assert "error" not in await connection.api(f"STREAM.INFO.{QUEUE}", {})
+
+
+async def test_answers_need_no_subscription_and_late_ones_are_dropped(connection: Connection) -> None:
+    subscriptions = len(connection._client._subs)
+    with connection.answers() as inbox:
+        assert len(connection._client._subs) == subscriptions
+        await connection.publish("$JS.API.INFO", reply=inbox.subject)
+        assert b"account_info" in (await inbox.next(5)).data
+        await connection.publish("$JS.API.INFO", reply=inbox.subject)
+    assert "error" not in await connection.api("INFO", {})

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from workflow_operator.jetstream.topology import (
+from workflow_operator.jetstream.streams.topology import (
     HISTORY,
     LANES,
     PARTITIONS,

@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.fakes.polling import eventually
 from tests.fixtures.certificates import Authority
 from workflow_operator.history.errors import Refused, Unavailable
-from workflow_operator.jetstream import nkey
-from workflow_operator.jetstream.connection import Connection
-from workflow_operator.jetstream.login import ConnectionOptions, address
-from workflow_operator.jetstream.server import EmbeddedServer
+from workflow_operator.jetstream.connect import nkey
+from workflow_operator.jetstream.connect.connection import Connection
+from workflow_operator.jetstream.connect.login import ConnectionOptions, address
+from workflow_operator.jetstream.connect.server import EmbeddedServer
 
 pytestmark = pytest.mark.integration
 

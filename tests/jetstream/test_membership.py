@@ -9,11 +9,11 @@ import pytest
 
 from tests.fakes.polling import eventually
 from workflow_operator.history.errors import InvalidInput, Unavailable
-from workflow_operator.jetstream.connection import Connection
-from workflow_operator.jetstream.login import ConnectionOptions
+from workflow_operator.jetstream.connect.connection import Connection
+from workflow_operator.jetstream.connect.login import ConnectionOptions
+from workflow_operator.jetstream.connect.server import EmbeddedServer
 from workflow_operator.jetstream.membership import REFRESH_SECONDS, Membership, living, rendezvous
-from workflow_operator.jetstream.server import EmbeddedServer
-from workflow_operator.jetstream.topology import TopologyOptions, ensure
+from workflow_operator.jetstream.streams.topology import TopologyOptions, ensure
 
 KEYS = [f"default/{number}" for number in range(10_000)]
 
@@ -108,6 +108,76 @@ async def test_members_see_one_another_come_and_go(connection: Connection) -> No
     assert set(ticker.slept) == {REFRESH_SECONDS}
     await one.close()
     await elsewhere.close()
+
+
+@pytest.mark.integration
+async def test_who_gives_way_owns_nothing_before_the_others_have_looked(connection: Connection) -> None:
+    first, second = Ticker(), Ticker()
+    one = Membership(connection, "operators", "one", gives_way=lambda: True, sleep=first.sleep)
+    two = Membership(connection, "operators", "two", gives_way=lambda: True, sleep=second.sleep)
+    await one.start()
+    assert all(map(one.owns, KEYS[:100])), "nobody was there before"
+    changes: list[bool] = []
+    two.on_change(lambda: changes.append(two.settled))
+    await two.start()
+    assert not any(map(two.owns, KEYS[:100]))
+
+    await second.tick()
+    await second.tick()
+    await eventually(lambda: two.settled)
+    assert sum(second.slept[:2]) > REFRESH_SECONDS, "by then each of the others has looked"
+    assert changes == [False, True], "it tells that it owns something now"
+    await first.tick()
+    await eventually(lambda: one.members == two.members)
+    assert all(one.owns(key) != two.owns(key) for key in KEYS[:100])
+    await one.close()
+    await two.close()
+
+
+@pytest.mark.integration
+async def test_who_may_not_join_yet_is_seen_by_nobody(connection: Connection) -> None:
+    allowed: list[bool] = []
+    ticker = Ticker()
+    one = Membership(connection, "operators", "one", sleep=Ticker().sleep)
+    two = Membership(connection, "operators", "two", gives_way=lambda: bool(allowed), sleep=ticker.sleep)
+    await one.start()
+    await two.start()
+    await ticker.tick()
+    await one.refresh()
+    assert all(map(one.owns, KEYS[:100])), "what the other does not know of has an owner all the same"
+    assert not any(map(two.owns, KEYS[:100]))
+
+    allowed.append(True)
+    await ticker.tick()
+    await eventually(lambda: two.members == ("one", "two"))
+    outside = len(ticker.slept)
+    await ticker.tick()
+    await ticker.tick()
+    await eventually(lambda: two.settled)
+    assert sum(ticker.slept[outside - 1 : outside + 1]) > REFRESH_SECONDS, "by then each of the others has looked"
+    await one.close()
+    await two.close()
+
+
+@pytest.mark.integration
+async def test_who_is_alone_joins_at_once(connection: Connection) -> None:
+    one = Membership(connection, "operators", "one", gives_way=lambda: False, sleep=Ticker().sleep)
+    await one.start()
+    assert all(map(one.owns, KEYS[:100]))
+    await one.close()
+
+
+@pytest.mark.integration
+async def test_who_gives_way_to_one_that_goes_owns_all_at_once(connection: Connection) -> None:
+    ticker = Ticker()
+    one = Membership(connection, "operators", "one", sleep=Ticker().sleep)
+    two = Membership(connection, "operators", "two", gives_way=lambda: True, sleep=ticker.sleep)
+    await one.start()
+    await two.start()
+    await one.close()
+    await ticker.tick()
+    await eventually(lambda: all(map(two.owns, KEYS[:100])))
+    await two.close()
 
 
 @pytest.mark.integration

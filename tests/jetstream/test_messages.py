@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import pytest
 
+from tests.fakes.events import KEY, event
+from workflow_operator.history import EventType, InstanceKey, encode_event
 from workflow_operator.history.errors import InvalidInput
-from workflow_operator.jetstream.answers import Answer, read_answer
-from workflow_operator.jetstream.bus import event_id
-from workflow_operator.jetstream.headers import PREVIOUS_SEQUENCE, read_sequence, size
+from workflow_operator.jetstream.connect.answers import Answer, read_answer
+from workflow_operator.jetstream.connect.headers import (
+    HISTORY_SEQUENCE,
+    PREVIOUS_SEQUENCE,
+    parse_headers,
+    read_sequence,
+    size,
+)
 from workflow_operator.jetstream.projection import source_sequence
-from workflow_operator.jetstream.queue import due_pause
-from workflow_operator.jetstream.reads import parse_headers
+from workflow_operator.jetstream.queue import due_pause, read_started
 
 
 @pytest.mark.parametrize(
@@ -37,6 +43,13 @@ def test_parse_headers() -> None:
     assert parse_headers(b"NATS/1.0\r\nA: b:c\r\nEmpty:\r\n\r\n") == {"A": "b:c", "Empty": ""}
     assert parse_headers(b"") == {}
     assert parse_headers(b"NATS/1.0\r\nA: \xff\r\nB: c\r\n\r\n") == {"A": "\ufffd", "B": "c"}
+    assert parse_headers(b"NATS/1.0 503\r\n\r\n") == {"Status": "503", "Description": ""}
+    assert parse_headers(b"NATS/1.0 404 No Messages\r\nA: b\r\n\r\n") == {
+        "A": "b",
+        "Status": "404",
+        "Description": "No Messages",
+    }
+    assert parse_headers(b"NATS/1.0 nonsense\r\n\r\n") == {}
 
 
 def test_read_sequence() -> None:
@@ -65,17 +78,31 @@ def test_source_sequence() -> None:
             source_sequence(bad)
 
 
+STARTED = encode_event(event(EventType.STARTED, script="return 1"))
+SEQUENCE = {HISTORY_SEQUENCE: "7"}
+
+
 @pytest.mark.parametrize(
-    ("data", "expected"),
+    ("data", "headers", "found"),
     [
-        (b'{"version": 9, "eventID": "abc"}', "abc"),
-        (b'{"version": 9}', None),
-        (b"[]", None),
-        (b"3", None),
-        (b"\xff", None),
-        (b"", None),
-        (b"[" * 100_000, None),
+        (STARTED, SEQUENCE, True),
+        (b"", {}, False),
+        (STARTED, {}, False),
+        (STARTED, {HISTORY_SEQUENCE: "0"}, False),
+        (STARTED, {HISTORY_SEQUENCE: "-1"}, False),
+        (STARTED, {HISTORY_SEQUENCE: "x" * 9000}, False),
+        # Of another instance, of another kind, of a newer release, no event at all, too large.
+        (encode_event(event(EventType.STARTED, key=InstanceKey("other", KEY.instance_id))), SEQUENCE, False),
+        (encode_event(event(EventType.SUCCEEDED)), SEQUENCE, False),
+        (STARTED.replace(b'"version":1', b'"version":9'), SEQUENCE, False),
+        (b"\xff{" * 99, SEQUENCE, False),
+        (b"[" * 10_000, SEQUENCE, False),
+        (STARTED + b" " * 16 * 1024, SEQUENCE, False),
     ],
 )
-def test_event_id_of_any_data(data: bytes, expected: str | None) -> None:
-    assert event_id(data) == expected
+def test_what_comes_with_a_queue_message_is_read_as_the_history_or_not_at_all(
+    data: bytes, headers: dict[str, str], found: bool
+) -> None:
+    started = read_started(data, headers, KEY)
+    assert (started is not None) is found
+    assert started is None or (started.sequence, started.size) == (7, len(data))

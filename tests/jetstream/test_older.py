@@ -14,10 +14,10 @@ from tests.fakes.records import new_key
 from workflow_operator.history import InstanceKey
 from workflow_operator.history.format import rfc3339
 from workflow_operator.jetstream import ensure
-from workflow_operator.jetstream.connection import Connection
-from workflow_operator.jetstream.login import ConnectionOptions
+from workflow_operator.jetstream.connect.connection import Connection
+from workflow_operator.jetstream.connect.login import ConnectionOptions
+from workflow_operator.jetstream.connect.server import EmbeddedServer
 from workflow_operator.jetstream.queue import JetStreamWorkQueue
-from workflow_operator.jetstream.server import EmbeddedServer
 
 pytestmark = pytest.mark.integration
 

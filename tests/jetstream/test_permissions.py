@@ -18,18 +18,20 @@ from tests.fakes.polling import eventually
 from tests.fakes.records import event, new_key, status
 from tests.fixtures.roles import OPTIONS, Roles
 from tests.fixtures.snapshot import backup, restore
+from tests.jetstream.test_older import make_older
 from workflow_operator.history import EventType, InstanceStatus, WorkQueue
 from workflow_operator.history.errors import Refused, Unavailable
-from workflow_operator.jetstream import check, ensure
+from workflow_operator.jetstream import check, check_projection, ensure
 from workflow_operator.jetstream.bus import JetStreamDataBus
-from workflow_operator.jetstream.connection import Connection
-from workflow_operator.jetstream.login import ConnectionOptions
+from workflow_operator.jetstream.connect.connection import Connection
+from workflow_operator.jetstream.connect.login import ConnectionOptions
+from workflow_operator.jetstream.connect.server import EmbeddedServer
 from workflow_operator.jetstream.membership import Membership
-from workflow_operator.jetstream.permissions import Role, inbox_prefix
 from workflow_operator.jetstream.projection import ProjectionFeed
 from workflow_operator.jetstream.queue import JetStreamWorkQueue
-from workflow_operator.jetstream.server import EmbeddedServer
-from workflow_operator.jetstream.topology import HISTORY, PROJECTION, QUEUE, streams
+from workflow_operator.jetstream.streams.older import EXECUTION
+from workflow_operator.jetstream.streams.permissions import Role, inbox_prefix
+from workflow_operator.jetstream.streams.topology import HISTORY, MEMBERS, PROJECTION, QUEUE, STATUS, TIMERS, streams
 from workflow_operator.jetstream.watch import StatusWatcher
 
 STREAMS = [each.name for each in streams(OPTIONS)]
@@ -75,8 +77,8 @@ async def test_the_roles_work_together(roles: Roles) -> None:
     connections = {role: await roles.open(role) for role in {*Role} - {Role.BACKUP}}
     buses = {role: JetStreamDataBus(connection) for role, connection in connections.items()}
     await ensure(connections[Role.OPERATOR], OPTIONS)
-    for role in (Role.EXECUTOR, Role.PROJECTOR):
-        await check(connections[role], OPTIONS)
+    await check(connections[Role.EXECUTOR], OPTIONS)
+    await check_projection(connections[Role.PROJECTOR], OPTIONS)
     operators = Membership(connections[Role.OPERATOR], "operators.all", "one")
     projectors = Membership(connections[Role.PROJECTOR], "projectors", "two")
     await operators.start()
@@ -95,7 +97,7 @@ async def test_the_roles_work_together(roles: Roles) -> None:
     while folded < 2:
         for partition in range(feed.partitions):
             with suppress(Unavailable):
-                for held in await feed.pull(partition, 10, 0.05):
+                for held in await feed.pull(partition, 0.05):
                     await held.ack()
                     folded += 1
     assert sum([await feed.pending(partition) for partition in range(feed.partitions)]) == 0
@@ -134,10 +136,39 @@ async def test_who_may_not_create_streams_waits_for_an_operator(tmp_path: Path) 
         stack.callback(roles.server.kill)
         projector = await roles.open(Role.PROJECTOR)
         with pytest.raises(Unavailable, match="is not there yet: an operator creates it"):
-            await check(projector, OPTIONS)
+            await check_projection(projector, OPTIONS)
         await ensure(await roles.open(Role.OPERATOR), OPTIONS)
-        await check(projector, OPTIONS)
+        await check_projection(projector, OPTIONS)
         assert roles.violations() == []
+
+
+@pytest.mark.integration
+async def test_a_projector_starts_before_any_operator_of_its_release(tmp_path: Path) -> None:
+    """Release 0.2 made all that a projector needs, and knows neither QUEUE nor TIMERS."""
+    async with AsyncExitStack() as stack:
+        roles = Roles(tmp_path, stack)
+        await roles.server.start()
+        stack.callback(roles.server.kill)
+        everything = await roles.administrator()
+        await ensure(everything, OPTIONS)
+        for stream in (QUEUE, TIMERS):
+            assert "error" not in await everything.api(f"STREAM.DELETE.{stream}", {})
+        await check_projection(await roles.open(Role.PROJECTOR), OPTIONS)
+        with pytest.raises(Unavailable, match=f"stream ({QUEUE}|{TIMERS})"):
+            await check(await roles.open(Role.EXECUTOR), OPTIONS)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("role", [Role.OPERATOR, Role.PROJECTOR, Role.EXECUTOR])
+async def test_replicas_of_release_0_2_start_with_the_permissions_of_today(roles: Roles, role: Role) -> None:
+    """Beside ours, and after a rollback where NATS keeps the newer permissions: what they ask for at their start."""
+    await make_older(await roles.administrator())
+    connection = await roles.open(role)
+    streams = [HISTORY, STATUS, PROJECTION, EXECUTION, MEMBERS]
+    consumers = [f"{EXECUTION}.executors", f"{EXECUTION}.timers", f"{PROJECTION}.partition-00"]
+    for asked in [*(f"STREAM.INFO.{each}" for each in streams), *(f"CONSUMER.INFO.{each}" for each in consumers)]:
+        assert "config" in await connection.api(asked, {}), asked
+    assert roles.violations() == []
 
 
 HISTORY_OF_ONE = "instances.history.default.11111111-2222-4333-8444-555555555555"
@@ -168,6 +199,7 @@ DENIED = [
     *[(f"$JS.API.STREAM.{call}.EXECUTION", EVERYBODY) for call in ("CREATE", "DELETE", "PURGE", "UPDATE")],
     ("projection.0.default.x", EVERYBODY),
     (f"$JS.API.CONSUMER.MSG.NEXT.{QUEUE}.lane-00", NOT_EXECUTING),
+    (f"$JS.API.CONSUMER.INFO.{QUEUE}.lane-00", NOT_EXECUTING),
     (f"$JS.API.CONSUMER.MSG.NEXT.{PROJECTION}.partition-00", ALL_BUT_PROJECTOR),
     (f"$JS.ACK.{QUEUE}.lane-00.1.1.1.1.1", NOT_EXECUTING),
     ("$KV.members.operators.all.x", ALL_BUT_OPERATOR),

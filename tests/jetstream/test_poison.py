@@ -14,11 +14,11 @@ from workflow_operator.history import EventType, InstanceKey, encode_event, enco
 from workflow_operator.history.errors import InvalidInput, UnknownFormat, UnreadableStatus
 from workflow_operator.history.subjects import HISTORY, STATUS
 from workflow_operator.jetstream.bus import JetStreamDataBus
-from workflow_operator.jetstream.connection import Connection
-from workflow_operator.jetstream.headers import HISTORY_SEQUENCE, PREVIOUS_SEQUENCE
+from workflow_operator.jetstream.connect.connection import Connection
+from workflow_operator.jetstream.connect.headers import HISTORY_SEQUENCE, PREVIOUS_SEQUENCE
 from workflow_operator.jetstream.membership import Membership
 from workflow_operator.jetstream.projection import ProjectionFeed
-from workflow_operator.jetstream.topology import member_subject
+from workflow_operator.jetstream.streams.topology import member_subject
 from workflow_operator.jetstream.watch import StatusWatcher
 
 OTHER = InstanceKey("team-z", UUID(int=99))
@@ -28,8 +28,13 @@ def changed(data: bytes, **changes: object) -> bytes:
     return json.dumps(json.loads(data) | changes).encode()
 
 
+def commit(*members: bytes) -> bytes:
+    head = {"version": 3, "instanceID": str(OTHER.instance_id), "namespace": OTHER.namespace, "type": "commit"}
+    return json.dumps(head).encode()[:-1] + b',"events":[' + b",".join(members) + b"]}"
+
+
 def bodies(sound: bytes) -> dict[str, bytes]:
-    """What may stand where a record is expected; ``sound`` is one of these."""
+    """What may stand where a record is expected; ``sound`` is a record of OTHER."""
     return {
         "nothing": b"",
         "null": b"null",
@@ -43,6 +48,12 @@ def bodies(sound: bytes) -> dict[str, bytes]:
         "another's": changed(sound, instanceID=str(OTHER.instance_id), namespace=OTHER.namespace),
         "no namespace": changed(sound, namespace="a.b"),
         "a newer one": changed(sound, version=9),
+        "an empty commit": commit(),
+        "a commit in a commit": commit(commit(sound)),
+        "a commit of another's": commit(sound),
+        "a commit of too many": commit(*[b"{}"] * 100_000),
+        "a newer commit": changed(commit(sound), version=9),
+        "a commit of what is newer": commit(changed(sound, version=9)),
     }
 
 
@@ -107,13 +118,13 @@ async def test_the_feed_of_the_projector(connection: Connection, bus: JetStreamD
 
     async def all_seen() -> bool:
         for partition in range(feed.partitions):
-            for each in await feed.pull(partition, 100, 0.05):
-                seen[each.key] = each.event or each.error
+            for each in await feed.pull(partition, 0.05):
+                seen[each.key] = each.events or each.error
                 await each.ack()
         return {sound.key, *keys} <= seen.keys()
 
     await eventually(all_seen, deadline_seconds=60)
-    assert seen[sound.key] == sound
+    assert seen[sound.key] == [sound]
     assert {type(seen[key]) for key in keys} == {InvalidInput, UnknownFormat}
 
 

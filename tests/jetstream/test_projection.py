@@ -11,30 +11,30 @@ from tests.fakes.records import event, new_key
 from workflow_operator.history import EventType, InstanceEvent, InstanceKey
 from workflow_operator.history.errors import InvalidInput, Unavailable, UnknownFormat
 from workflow_operator.jetstream.bus import JetStreamDataBus
-from workflow_operator.jetstream.connection import Connection
-from workflow_operator.jetstream.headers import PREVIOUS_SEQUENCE
-from workflow_operator.jetstream.projection import ProjectedEvent, ProjectionFeed
-from workflow_operator.jetstream.server import EmbeddedServer
-from workflow_operator.jetstream.topology import PROJECTION
+from workflow_operator.jetstream.connect.connection import Connection
+from workflow_operator.jetstream.connect.headers import PREVIOUS_SEQUENCE
+from workflow_operator.jetstream.connect.server import EmbeddedServer
+from workflow_operator.jetstream.projection import ProjectedCommit, ProjectionFeed
+from workflow_operator.jetstream.streams.topology import PROJECTION
 
 pytestmark = pytest.mark.integration
 
 
-async def pull_all(feed: ProjectionFeed) -> list[ProjectedEvent]:
+async def pull_all(feed: ProjectionFeed) -> list[ProjectedCommit]:
     """One pull of every partition."""
 
-    async def pull(number: int) -> list[ProjectedEvent]:
+    async def pull(number: int) -> list[ProjectedCommit]:
         try:
-            return await feed.pull(number, 500, 0.3)
+            return await feed.pull(number, 0.3)
         except Unavailable:
             return []
 
     return [each for batch in await asyncio.gather(*map(pull, range(feed.partitions))) for each in batch]
 
 
-async def drain(feed: ProjectionFeed, sequences: set[int]) -> list[ProjectedEvent]:
+async def drain(feed: ProjectionFeed, sequences: set[int]) -> list[ProjectedCommit]:
     """Take and ack events until each of these was among them."""
-    taken: dict[int, ProjectedEvent] = {}
+    taken: dict[int, ProjectedCommit] = {}
 
     async def complete() -> bool:
         for each in await pull_all(feed):
@@ -64,16 +64,16 @@ async def test_gives_every_event_as_it_stands_in_the_history(connection: Connect
 
     taken = await drain(ProjectionFeed(connection), {each.sequence for each in pushed})
 
-    assert {each.sequence: each.event for each in taken} == {each.sequence: each for each in pushed}
+    assert {each.sequence: each.events for each in taken} == {each.sequence: [each] for each in pushed}
     for key in keys:
-        assert [each.event for each in taken if each.key == key] == [each for each in pushed if each.key == key]
+        assert [each.events for each in taken if each.key == key] == [[each] for each in pushed if each.key == key]
 
 
 async def test_an_instance_has_one_partition(connection: Connection, bus: JetStreamDataBus) -> None:
     await chain(bus, key := new_key())
     feed = ProjectionFeed(connection)
 
-    pulled = await asyncio.gather(*(feed.pull(number, 500, 1.0) for number in range(feed.partitions)))
+    pulled = await asyncio.gather(*(feed.pull(number, 1.0) for number in range(feed.partitions)))
 
     assert [[each.key for each in batch] for batch in pulled if batch] == [[key] * 5]
 
@@ -81,15 +81,15 @@ async def test_an_instance_has_one_partition(connection: Connection, bus: JetStr
 async def test_an_event_given_back_comes_again(connection: Connection, bus: JetStreamDataBus) -> None:
     (sequence,) = await append(bus, 1)
     feed = ProjectionFeed(connection)
-    pulled = await asyncio.gather(*(feed.pull(number, 500, 1.0) for number in range(feed.partitions)))
+    pulled = await asyncio.gather(*(feed.pull(number, 1.0) for number in range(feed.partitions)))
     ((partition, (first,)),) = [(number, batch) for number, batch in enumerate(pulled) if batch]
     await first.retry(0.1)
 
-    (again,) = await feed.pull(partition, 500, 5.0)
+    (again,) = await feed.pull(partition, 5.0)
 
     assert again.sequence == first.sequence == sequence
     await again.ack()
-    assert await feed.pull(partition, 500, 0.3) == []
+    assert await feed.pull(partition, 0.3) == []
 
 
 async def test_an_event_that_cannot_be_read_comes_with_its_error(connection: Connection, bus: JetStreamDataBus) -> None:
@@ -98,7 +98,7 @@ async def test_an_event_that_cannot_be_read_comes_with_its_error(connection: Con
 
     (taken,) = await drain(ProjectionFeed(connection), {1})
 
-    assert (taken.key, taken.event, type(taken.error)) == (key, None, UnknownFormat)
+    assert (taken.key, taken.events, type(taken.error)) == (key, None, UnknownFormat)
 
 
 @pytest.mark.parametrize(
@@ -121,8 +121,8 @@ async def test_an_event_with_a_bad_header_comes_with_its_error(
 
     bad, good = await drain(ProjectionFeed(connection), {1, 2})
 
-    assert (bad.key, bad.event, type(bad.error)) == (key, None, InvalidInput)
-    assert good.event is not None
+    assert (bad.key, bad.events, type(bad.error)) == (key, None, InvalidInput)
+    assert good.events is not None
 
 
 async def test_an_event_of_another_instance_comes_with_its_error(connection: Connection) -> None:
@@ -131,7 +131,7 @@ async def test_an_event_of_another_instance_comes_with_its_error(connection: Con
 
     [held] = await drain(ProjectionFeed(connection), {1})
 
-    assert (held.key, held.event, type(held.error)) == (key, None, InvalidInput)
+    assert (held.key, held.events, type(held.error)) == (key, None, InvalidInput)
     assert f"an event of instance {other} in the history of instance {key}" in str(held.error)
 
 
@@ -173,7 +173,7 @@ async def test_nothing_is_missing_after_the_server_was_killed(
 
 
 async def test_a_pull_ends_when_the_server_dies(nats_server: EmbeddedServer, connection: Connection) -> None:
-    pulling = asyncio.create_task(ProjectionFeed(connection).pull(0, 10, 600.0))
+    pulling = asyncio.create_task(ProjectionFeed(connection).pull(0, 600.0))
     await eventually(lambda: connection.connected)
     nats_server.kill()
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from tests.contracts.workqueue import anybody, pull_all
 from tests.fakes.polling import eventually
 from tests.fakes.records import new_key
-from workflow_operator.history import Delivery, InstanceKey
+from workflow_operator.history import Delivery, InstanceKey, QueueDepth
 from workflow_operator.history.errors import Unavailable
-from workflow_operator.jetstream.connection import Connection
+from workflow_operator.jetstream.connect.connection import Connection
+from workflow_operator.jetstream.connect.server import EmbeddedServer
 from workflow_operator.jetstream.lanes import admissible, passed_delay, pause_between_looks
 from workflow_operator.jetstream.queue import JetStreamWorkQueue, timer_is_stale
-from workflow_operator.jetstream.server import EmbeddedServer
-from workflow_operator.jetstream.topology import (
+from workflow_operator.jetstream.streams.topology import (
     FIRED,
     LANES,
     QUEUE,
@@ -279,3 +281,20 @@ async def test_timers_are_read_by_the_mib(connection: Connection, monkeypatch: p
     await asyncio.gather(timers, return_exceptions=True)
     assert all(each["batch"] == 1 or each["max_bytes"] <= 1024 * 1024 for each in asked)
     assert any(each["batch"] > 1 for each in asked)
+
+
+async def test_the_depth_of_an_empty_queue_takes_two_questions(
+    queue: JetStreamWorkQueue, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    api = connection.api
+
+    async def counted(path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        asked.append(path)
+        return await api(path, body)
+
+    monkeypatch.setattr(connection, "api", counted)
+    assert await queue.depth() == QueueDepth(waiting=0, held=0, scheduled=0)
+    assert len(asked) == 2
+    await queue.enqueue(new_key())
+    assert await queue.depth() == QueueDepth(waiting=1, held=0, scheduled=0)

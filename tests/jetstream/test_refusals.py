@@ -14,11 +14,11 @@ from tests.fakes.records import event, new_key
 from workflow_operator.history import EventType
 from workflow_operator.history.errors import Unavailable
 from workflow_operator.jetstream.bus import JetStreamDataBus
-from workflow_operator.jetstream.connection import Connection
-from workflow_operator.jetstream.login import ConnectionOptions
-from workflow_operator.jetstream.refusals import STALE_SECONDS, Refusals, refusal_of
-from workflow_operator.jetstream.server import EmbeddedServer
-from workflow_operator.jetstream.topology import ensure
+from workflow_operator.jetstream.connect.connection import Connection
+from workflow_operator.jetstream.connect.login import ConnectionOptions
+from workflow_operator.jetstream.connect.refusals import STALE_SECONDS, Refusals, refusal_of
+from workflow_operator.jetstream.connect.server import EmbeddedServer
+from workflow_operator.jetstream.streams.topology import ensure
 
 FULL = b'{"error":{"code":503,"err_code":10047,"description":"insufficient storage resources available"},"seq":0}'
 

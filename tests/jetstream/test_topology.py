@@ -8,10 +8,10 @@ import uuid
 import pytest
 
 from workflow_operator.history.errors import InvalidInput, TopologyMismatch, Unavailable
-from workflow_operator.jetstream.connection import Connection
-from workflow_operator.jetstream.login import ConnectionOptions
-from workflow_operator.jetstream.server import EmbeddedServer
-from workflow_operator.jetstream.topology import (
+from workflow_operator.jetstream.connect.connection import Connection
+from workflow_operator.jetstream.connect.login import ConnectionOptions
+from workflow_operator.jetstream.connect.server import EmbeddedServer
+from workflow_operator.jetstream.streams.topology import (
     HISTORY,
     QUEUE,
     TopologyOptions,

@@ -17,9 +17,10 @@ from tests.fakes.records import new_key, status
 from workflow_operator.history import InstanceKey, InstanceStatus, StatusValue, encode_status
 from workflow_operator.history.errors import Unavailable
 from workflow_operator.jetstream.bus import JetStreamDataBus
-from workflow_operator.jetstream.connection import Connection, Inbox
-from workflow_operator.jetstream.server import EmbeddedServer
-from workflow_operator.jetstream.topology import STATUS, ensure
+from workflow_operator.jetstream.connect.connection import Connection
+from workflow_operator.jetstream.connect.inbox import Inbox
+from workflow_operator.jetstream.connect.server import EmbeddedServer
+from workflow_operator.jetstream.streams.topology import STATUS, ensure
 from workflow_operator.jetstream.watch import StatusWatcher
 
 pytestmark = pytest.mark.integration
@@ -84,10 +85,10 @@ async def test_what_goes_on_is_found_by_the_side_and_what_is_over_is_not_read(
     received = Counter[str]()
     receive = Inbox.receive
 
-    async def count(inbox: Inbox, message: Msg) -> None:
+    def count(inbox: Inbox, message: Msg) -> None:
         received["messages"] += 1
         received["bytes"] += len(message.data)
-        await receive(inbox, message)
+        receive(inbox, message)
 
     monkeypatch.setattr(Inbox, "receive", count)
     await watch.start()
@@ -227,3 +228,16 @@ async def test_a_bad_header_or_subject_stops_nothing(
     await eventually(lambda: watch.last == written)
     await watch.scan()
     assert {each.key for each in watch.found} == written.keys()
+
+
+async def test_a_status_now_and_then_costs_no_request(
+    connection: Connection, bus: JetStreamDataBus, watch: Watch
+) -> None:
+    await watch.start()
+    await write(bus, 1)
+    await eventually(lambda: len(watch.seen) == 1)
+    sent = connection._client.stats["out_msgs"]
+    for count in range(2, 7):
+        await write(bus, 1)
+        await eventually(lambda count=count: len(watch.seen) == count)
+    assert connection._client.stats["out_msgs"] - sent == 5

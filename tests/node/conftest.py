@@ -12,7 +12,7 @@ from dev.node.choose import Cluster, choose
 from dev.node.packages import MissingError
 from tests.node.release import CHART, PREVIOUS_TAG, Release
 
-ORDER = ("node", "image", "install", "sandbox", "crashes", "uninstall", "upgrade", "tenants")
+ORDER = ("node", "image", "install", "sandbox", "requests", "crashes", "uninstall", "upgrade", "tenants")
 """The files' order: the first ones share a release, which `uninstall` removes."""
 
 _setup_seconds: dict[str, float] = {}

@@ -32,7 +32,7 @@ PYTHON = "/opt/workflow-operator/bin/python3"
 LABEL = "app.kubernetes.io/instance"
 TIMEOUT = "180s"
 
-# Prints for each line of its input, `namespace instance`, the history: sequence, previous and event of each.
+# Prints for each line of its input, `namespace instance`, the history: sequence, previous, place and event of each.
 _READ_HISTORIES = """
 import asyncio, sys
 from base64 import b64encode
@@ -45,7 +45,8 @@ async def main():
     async with roles.transport(Settings(), "cli") as transport:
         for namespace, instance in KEYS:
             for event in await transport.bus.query_history(InstanceKey(namespace, UUID(instance))):
-                print(namespace, instance, event.sequence, event.previous, b64encode(event.to_json()).decode())
+                where = event.sequence, event.previous, event.place
+                print(namespace, instance, *where, b64encode(event.to_json()).decode())
 
 asyncio.run(main())
 """
@@ -151,9 +152,11 @@ class Release:
         histories: dict[InstanceKey, History] = {key_of(run): [] for run in runs}
         keys = [(key.namespace, str(key.instance_id)) for key in histories]
         for line in self.python(f"KEYS = {keys!r}\n{_READ_HISTORIES}").splitlines():
-            namespace, instance, sequence, previous, event = line.split()
+            namespace, instance, *where, event = line.split()
+            sequence, previous, place = map(int, where)
             key = InstanceKey(namespace, UUID(instance))
-            histories[key].append(decode_event(b64decode(event), sequence=int(sequence), previous=int(previous)))
+            read = decode_event(b64decode(event), sequence=sequence, previous=previous, place=place)
+            histories[key].append(read)
         return histories
 
     # --- waiting ---------------------------------------------------------------------------------------------------

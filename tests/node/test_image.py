@@ -22,7 +22,7 @@ from dev.tools import cache_folder
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = {"python", "python3", "python3.11", "workflow-operator"}
-LARGEST = 200_000_000
+LARGEST = 220_000_000
 """Bytes of all layers. Not a promise to anybody: growth should be seen."""
 
 

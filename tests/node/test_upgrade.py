@@ -14,12 +14,12 @@ from tests.node.release import CHART, PREVIOUS_TAG, Release
 from tests.node.test_crashes import assert_all_complete, start
 
 (PACKED,) = Path(__file__).with_name("previous").glob("*.tgz")
-PERMISSIONS = "files/nats-permissions.yaml"
+GRANTS = ("files/nats-permissions.yaml", "files/rbac.yaml")
 
 
 @pytest.fixture(scope="module")
 def previous_chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The chart of the previous version, in which the roles may do in NATS what they need today.
+    """The chart of the previous version, in which the roles may do what they need today.
 
     The image under the previous tag holds the program of today.
     """
@@ -27,7 +27,8 @@ def previous_chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with tarfile.open(PACKED) as packed:
         packed.extractall(folder, filter="data")
     chart = folder / CHART.name
-    (chart / PERMISSIONS).write_text((CHART / PERMISSIONS).read_text())
+    for grants in GRANTS:
+        (chart / grants).write_text((CHART / grants).read_text())
     return chart
 
 

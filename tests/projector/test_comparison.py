@@ -10,7 +10,7 @@ from uuid import UUID
 
 from tests.fakes.clock import settle
 from tests.fakes.events import KEY
-from tests.fakes.feed import Everything, HeldEvent, MemoryFeed
+from tests.fakes.feed import Everything, HeldCommit, MemoryFeed
 from tests.fakes.memory import MemoryDataBus
 from tests.projector.world import LIFE, OTHER, folded, held, now, record, stored
 from workflow_operator.history import InstanceEvent, InstanceKey, fold
@@ -54,7 +54,7 @@ async def test_what_was_read_before_nats_came_back_with_less_is_forgotten() -> N
     feed = MemoryFeed({0: [held(read)]})
     pull = feed.pull
 
-    async def pull_when_back(*args: Any) -> Sequence[HeldEvent]:
+    async def pull_when_back(*args: Any) -> Sequence[HeldCommit]:
         if feed.given and not back.is_set():
             await back.wait()
             feed.batches[0].append(held(restored[-1:]))
@@ -72,7 +72,7 @@ async def test_what_was_read_before_nats_came_back_with_less_is_forgotten() -> N
     status = reduce(fold, restored[:-1], None)
     assert status is not None
     await after.write_status(status)
-    projector._bus = after
+    projector.statuses.bus = after
     projector.compare_tails()
     back.set()
     await settle()

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from tests.fakes.clock import settle
 from tests.fakes.counted import Moved, sample
 from tests.fakes.events import KEY, event
-from tests.fakes.feed import HeldEvent, MemoryFeed
+from tests.fakes.feed import HeldCommit, MemoryFeed
 from tests.fakes.memory import MemoryDataBus
 from tests.projector.world import T, held, now, project, record
 from workflow_operator.history.errors import Unavailable
 from workflow_operator.projector import Projector
-from workflow_operator.projector.projector import lag
+from workflow_operator.projector.statuses import lag
 
 
 async def test_what_is_folded_is_counted_once_and_how_late_it_was() -> None:
@@ -51,7 +51,7 @@ async def test_what_waits_in_its_own_partitions_is_shown() -> None:
         def owns(self, key: str) -> bool:
             return key in ("partition-1", "partition-3")
 
-    async def pull(*_: object) -> Sequence[HeldEvent]:
+    async def pull(*_: object) -> Sequence[HeldCommit]:
         await asyncio.Event().wait()
         raise AssertionError
 

@@ -16,7 +16,7 @@ from tests.fakes.polling import eventually
 from tests.fakes.records import event, new_key
 from workflow_operator.history import EventType, InstanceKey, Json
 from workflow_operator.jetstream.bus import JetStreamDataBus
-from workflow_operator.jetstream.server import EmbeddedServer
+from workflow_operator.jetstream.connect.server import EmbeddedServer
 
 MIB = 1024 * 1024
 LIMIT_BYTES = 512 * MIB

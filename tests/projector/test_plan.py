@@ -1,14 +1,15 @@
 from __future__ import annotations
 
-from itertools import permutations
+from functools import reduce
+from itertools import chain, permutations
 from typing import Any
 
 import pytest
 
-from tests.fakes.events import history
+from tests.fakes.events import commit, history
 from tests.fakes.records import new_key
 from tests.fakes.records import status as status_of
-from workflow_operator.history import EventType, InstanceStatus, fold
+from workflow_operator.history import EventType, InstanceEvent, InstanceStatus, fold
 from workflow_operator.history.errors import InvalidInput
 from workflow_operator.projector import Fold, Gap, Stale, plan
 from workflow_operator.projector.plan import without_values
@@ -49,18 +50,62 @@ def test_plan(known: int, arrived: list[int], expected: Any) -> None:
         assert folded is not None
         wanted = Fold(folded, expected - known, EVENTS[expected - 1].time)
     for order in permutations(arrived):
-        assert plan(status(known), [EVENTS[place] for place in order]) == wanted
-        assert plan(status(known), [EVENTS[place] for place in (*order, *order)]) == wanted
+        assert plan(status(known), [[EVENTS[place]] for place in order]) == wanted
+        assert plan(status(known), [[EVENTS[place]] for place in (*order, *order)]) == wanted
+
+
+COMMITS = [
+    commit(T.STARTED, T.CLAIMED, T.TRANSITION, sequence=11),
+    commit(T.TRANSITION, sequence=12, previous=11),
+    commit(T.TRANSITION, (T.SUCCEEDED, {"output": 7}), sequence=15, previous=12),
+]
+
+
+@pytest.mark.parametrize(
+    ("known", "arrived", "expected"),
+    [
+        (0, [0], 1),
+        (0, [0, 1, 2], 3),
+        (0, [1, 2], Gap()),
+        (1, [0, 2], Gap()),
+        (1, [0, 1, 2], 3),
+        (2, [2, 2], 3),
+        (3, [0, 1, 2], Stale()),
+    ],
+)
+def test_a_commit_is_folded_whole_or_not_at_all(known: int, arrived: list[int], expected: Any) -> None:
+    folded = [reduce(fold, chain(*COMMITS[:count]), None) for count in range(4)]
+    wanted = expected
+    if isinstance(expected, int):
+        after = folded[expected]
+        assert after is not None
+        wanted = Fold(after, sum(map(len, COMMITS[known:expected])), COMMITS[expected - 1][-1].time)
+    for order in permutations(arrived):
+        assert plan(folded[known], [COMMITS[place] for place in order]) == wanted
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        commit(T.TRANSITION, T.SUCCEEDED, T.TRANSITION, sequence=12, previous=11),
+        commit(T.TRANSITION, T.STARTED, sequence=12, previous=11),
+    ],
+    ids=["behind the end", "a second start"],
+)
+def test_nothing_is_folded_of_a_commit_that_is_damaged(damaged: list[InstanceEvent]) -> None:
+    before = reduce(fold, COMMITS[0], None)
+    with pytest.raises(InvalidInput, match="damaged"):
+        plan(before, [damaged])
 
 
 def test_what_follows_an_end_is_damage() -> None:
     with pytest.raises(InvalidInput, match="cannot follow"):
-        plan(status(4), [_behind(14)])
+        plan(status(4), [[_behind(14)]])
 
 
 def test_what_has_no_start_is_damage() -> None:
     with pytest.raises(InvalidInput, match="expected started"):
-        plan(None, history(T.TRANSITION, first=11))
+        plan(None, [history(T.TRANSITION, first=11)])
 
 
 def test_what_is_too_large_for_a_message_goes_without_all_that_a_user_can_make_large_but_the_end() -> None:

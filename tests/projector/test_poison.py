@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakes.clock import settle
 from tests.fakes.events import KEY, at, event, history
-from tests.fakes.feed import Everything, HeldEvent, MemoryFeed
+from tests.fakes.feed import Everything, HeldCommit, MemoryFeed
 from tests.fakes.memory import MemoryDataBus
 from tests.fakes.records import new_key
 from workflow_operator.history import EventType, InstanceEvent, InstanceKey
@@ -30,7 +30,7 @@ ERRORS: list[Exception] = [
 ]
 
 
-class Given(HeldEvent):
+class Given(HeldCommit):
     """What is given back does not come again."""
 
     async def retry(self, delay_seconds: float) -> None:
@@ -90,12 +90,12 @@ async def test_no_instance_keeps_another_from_being_projected(operation: str, er
     bus = Poisoned(operation, error)
     poisoned, sound = await recorded(bus, OTHER), await recorded(bus, KEY)
     # The last event alone makes a gap, so that the history is read.
-    batches = [[Given(poisoned[-1]), *map(Given, sound[:2])], [Given(sound[2]), Given(poisoned[0])]]
+    batches = [[Given([poisoned[-1]]), *(Given([one]) for one in sound[:2])], [Given([sound[2]]), Given([poisoned[0]])]]
     feed = MemoryFeed({0: batches}, behind=[OTHER, KEY])
     await project(bus, feed)
     status = (await MemoryDataBus.query_statuses(bus, [KEY]))[KEY]
     assert status.terminal
-    assert {one.fate for one in feed.given if one.event in sound} == {"ack"}
+    assert {one.fate for one in feed.given if one.events and one.events[0] in sound} == {"ack"}
     assert all(one.fate for one in feed.given)
     assert len(feed.given) == 5
 
@@ -106,7 +106,7 @@ async def test_a_status_that_is_none_is_made_again_from_the_history(body: bytes)
     events = await recorded(bus, KEY)
     bus.forge_status(KEY, body)
     # The last event alone, and then a comparison that finds nothing to do.
-    feed = MemoryFeed({0: [[Given(events[-1])]]}, behind=[KEY])
+    feed = MemoryFeed({0: [[Given([events[-1]])]]}, behind=[KEY])
     await project(bus, feed)
     status = (await bus.query_statuses([KEY]))[KEY]
     assert (status.history_sequence, status.terminal) == (events[-1].sequence, True)
@@ -116,7 +116,7 @@ async def test_a_status_that_is_none_is_made_again_from_the_history(body: bytes)
 async def test_a_status_too_large_in_every_form_is_written_twice_and_then_left() -> None:
     bus = Poisoned("write", PayloadTooLarge("too large"))
     started = await bus.push_instance_event(event(T.STARTED, key=OTHER, script="1"), 0)
-    feed = MemoryFeed({0: [[Given(started)]]})
+    feed = MemoryFeed({0: [[Given([started])]]})
     await project(bus, feed)
     assert bus.refused == 2
     assert {one.fate for one in feed.given} == {"ack"}
@@ -147,6 +147,6 @@ async def test_no_loop_ends(loop: str, error: Exception) -> None:
             if where == loop and failures:
                 raise failures.pop()
 
-    await project(bus, Failing({0: [[Given(one) for one in events]]}))
+    await project(bus, Failing({0: [[Given([one]) for one in events]]}))
     assert failures == []
     assert (await bus.query_statuses([KEY]))[KEY].terminal

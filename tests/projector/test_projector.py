@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from tests.fakes.clock import settle
 from tests.fakes.events import KEY, plain
-from tests.fakes.feed import HeldEvent, MemoryFeed, Slow
+from tests.fakes.feed import HeldCommit, MemoryFeed, Slow
 from tests.fakes.memory import MemoryDataBus
-from tests.projector.world import LIFE, OTHER, T, collect, folded, held, now, project, record, stored
-from workflow_operator.history import InstanceEvent, InstanceKey, InstanceStatus, decode_status, fold
+from tests.projector.world import LIFE, OTHER, T, collect, folded, held, now, project, record, record_commits, stored
+from workflow_operator.history import Commit, InstanceEvent, InstanceKey, InstanceStatus, decode_status, fold
 from workflow_operator.history.errors import InvalidInput, Unavailable, UnknownFormat
 from workflow_operator.projector import Projector
 
@@ -27,25 +27,29 @@ def test_any_order_any_repetition_any_partition_and_any_race_end_in_the_fold(rep
     async def run() -> None:
         random = Random(seed)
         bus = MemoryDataBus()
-        events = await record(bus, KEY, OTHER)
+        sizes = [random.choice([[1] * 5, [2, 3], [1, 3, 1], [5]]) for _ in (KEY, OTHER)]
+        commits = [
+            one for key, of in zip((KEY, OTHER), sizes, strict=True) for one in await record_commits(bus, key, of)
+        ]
         early: list[InstanceEvent] = []
 
-        def acked(one: InstanceEvent | None) -> None:
+        def acked(commit: Commit | None) -> None:
             # Acked is what the stored status holds, and nothing else.
-            assert one is not None
+            assert commit is not None
+            one = commit[-1]
             kept = bus._statuses.get(one.key)
             statuses = {} if kept is None else {one.key: kept}
             if one.key not in statuses or _sequence(kept) < one.sequence:
                 early.append(one)
 
         feeds = []
-        given = [random.choice(events) for _ in range(random.randint(0, 6))] + events
+        given = [random.choice(commits) for _ in range(random.randint(0, 6))] + commits
         random.shuffle(given)
-        shares: list[list[HeldEvent]] = [[] for _ in range(replicas)]
+        shares: list[list[HeldCommit]] = [[] for _ in range(replicas)]
         for one in given:
-            random.choice(shares).append(HeldEvent(one, on_ack=acked))
+            random.choice(shares).append(HeldCommit(one, on_ack=acked))
         for share in shares:
-            batches: list[Sequence[HeldEvent]] = []
+            batches: list[Sequence[HeldCommit]] = []
             while share:
                 size = random.randint(1, len(share))
                 batches.append(share[:size])
@@ -105,6 +109,19 @@ async def test_a_gap_is_filled_from_the_whole_history() -> None:
     assert [one.fate for one in feed.given] == ["ack"]
 
 
+@pytest.mark.parametrize("sizes", [[2, 3], [1, 3, 1], [4, 1]], ids=str)
+async def test_a_gap_is_filled_by_whole_commits(sizes: list[int]) -> None:
+    bus = MemoryDataBus()
+    commits = await record_commits(bus, KEY, sizes)
+    feed = MemoryFeed({0: [[HeldCommit(commits[-1])]]})
+    await project(bus, feed)
+    status = await stored(bus)
+    assert status is not None
+    assert status.replace(sequence=0) == await folded(bus)
+    assert status.history_bytes == sum(one.size for commit in commits for one in commit)
+    assert [one.fate for one in feed.given] == ["ack"]
+
+
 async def test_a_follower_that_lags_makes_an_event_come_again() -> None:
     bus = MemoryDataBus()
     events = await record(bus, KEY)
@@ -152,8 +169,8 @@ async def test_a_write_without_an_answer_is_not_acked_and_comes_right(applied: b
 async def test_an_event_of_a_newer_release_is_given_back_and_one_that_is_none_is_not() -> None:
     bus = MemoryDataBus()
     events = await record(bus, KEY)
-    newer = HeldEvent(None, UnknownFormat("newer"))
-    broken = HeldEvent(None, InvalidInput("broken"))
+    newer = HeldCommit(None, UnknownFormat("newer"))
+    broken = HeldCommit(None, InvalidInput("broken"))
     feed = MemoryFeed({0: [[newer, broken, *held(events)]]})
     retried: list[str] = []
 
@@ -180,7 +197,7 @@ async def test_what_follows_an_event_of_a_newer_release_waits_for_it() -> None:
         yield
 
     bus.read_history = newer  # type: ignore[method-assign, assignment]
-    given = HeldEvent(events[3])
+    given = HeldCommit([events[3]])
     delays: list[float] = []
 
     async def retry(delay_seconds: float) -> None:
@@ -224,10 +241,10 @@ async def test_a_status_that_this_release_cannot_read_holds_up_nobody_else() -> 
     events = await record(bus, KEY, OTHER)
     bus._statuses[OTHER] = before = (7, b'{"version":9}')
     feed = MemoryFeed({0: [held(events)]})
-    given_back: list[HeldEvent] = []
+    given_back: list[HeldCommit] = []
     for one in feed.batches[0][0]:
 
-        async def retry(delay_seconds: float, one: HeldEvent = one) -> None:
+        async def retry(delay_seconds: float, one: HeldCommit = one) -> None:
             given_back.append(one)
             one.fate = "given back"
 
@@ -237,7 +254,7 @@ async def test_a_status_that_this_release_cannot_read_holds_up_nobody_else() -> 
     assert status is not None
     assert status.terminal
     assert bus._statuses[OTHER] == before
-    assert {one.event.key for one in given_back if one.event} == {OTHER}
+    assert {one.events[0].key for one in given_back if one.events} == {OTHER}
 
 
 @pytest.mark.parametrize("error", [Unavailable("no answer"), InvalidInput("not one of ours")])

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from tests.fakes.clock import settle
 from tests.fakes.events import KEY, at, event
-from tests.fakes.feed import Everything, HeldEvent, MemoryFeed
+from tests.fakes.feed import Everything, HeldCommit, MemoryFeed
 from tests.fakes.memory import MemoryDataBus
 from workflow_operator.history import EventType, InstanceEvent, InstanceKey, InstanceStatus, fold
 from workflow_operator.projector import Projector
@@ -37,6 +37,17 @@ async def record(bus: MemoryDataBus, *keys: InstanceKey, steps: Sequence[Any] = 
             last[key] = stored.sequence
             events.append(stored)
     return events
+
+
+async def record_commits(bus: MemoryDataBus, key: InstanceKey, sizes: Sequence[int]) -> list[list[InstanceEvent]]:
+    """LIFE, in commits of these sizes."""
+    events = [event(kind, sequence=number, key=key, **fields) for number, (kind, fields) in enumerate(LIFE)]
+    commits: list[list[InstanceEvent]] = []
+    for size in sizes:
+        commits.append(await bus.append(events[:size], commits[-1][0].sequence if commits else 0))
+        del events[:size]
+    assert not events
+    return commits
 
 
 async def folded(bus: MemoryDataBus, key: InstanceKey = KEY) -> InstanceStatus:
@@ -78,5 +89,5 @@ async def collect(read: Any, *args: Any, **named: Any) -> list[Any]:
     return [each async for each in read(*args, **named)]
 
 
-def held(events: Sequence[InstanceEvent]) -> list[HeldEvent]:
-    return [HeldEvent(one) for one in events]
+def held(events: Sequence[InstanceEvent]) -> list[HeldCommit]:
+    return [HeldCommit([one]) for one in events]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,12 +14,16 @@ from tests.fakes.records import status as instance_status
 from tests.reconcile.world import EXECUTOR, FINISHED, INSTANCE, NOW, OTHER, UID, World, instance
 from workflow_operator.history import EventType, InstanceKey, InstanceStatus, Origin, StatusValue
 from workflow_operator.reconcile import OrphanSweeper, RunKey
-from workflow_operator.reconcile.store import instance_of, is_copy, key_of, read
+from workflow_operator.reconcile.objects.store import instance_of, is_copy, key_of, read
 
 COPY = RunKey("default", "run", str(OTHER))
 ITS_OWN = InstanceKey("default", OTHER)
 ORIGIN = Origin(cluster="the-cluster-before", name="run")
 SHOWN: dict[str, Any] = {"observedGeneration": 1, "phase": "Running", "instanceID": str(UID), "steps": 3}
+
+
+def later() -> datetime:
+    return NOW + timedelta(minutes=1)
 
 
 def asleep(**fields: Any) -> InstanceStatus:
@@ -198,7 +203,7 @@ class TestRolledBack:
 class TestOrphans:
     @pytest.fixture
     def sweeper(self, world: Restored) -> OrphanSweeper:
-        return OrphanSweeper(world.cluster, world.runner, world.share, "this-cluster", ("default",))
+        return OrphanSweeper(world.cluster, world.runner, world.share, "this-cluster", later, ("default",))
 
     async def test_a_copy_keeps_its_instance(self, world: Restored, sweeper: OrphanSweeper) -> None:
         await world.restore()
@@ -224,7 +229,7 @@ class TestOrphans:
         assert (world.runner.cancelled, world.cluster.looks) == ([], 1)
 
     async def test_what_is_not_in_a_watched_namespace_is_left(self, world: Restored) -> None:
-        sweeper = OrphanSweeper(world.cluster, world.runner, world.share, "this-cluster", ("team-a", "team-b"))
+        sweeper = OrphanSweeper(world.cluster, world.runner, world.share, "this-cluster", later, ("team-a", "team-b"))
         sweeper.observe(asleep(origin=Origin(cluster="this-cluster", name="run")))
         await sweeper.sweep()
         assert (world.runner.cancelled, world.cluster.looks) == ([], 0)

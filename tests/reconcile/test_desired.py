@@ -9,7 +9,7 @@ import pytest
 from tests.fakes.cluster import MemoryCluster
 from tests.fakes.records import status as instance_status
 from workflow_operator.history import ErrorInfo, ExecutorRef, InstanceKey, InstanceStatus, Json, StatusValue
-from workflow_operator.reconcile.desired import MAX_VALUE_BYTES, Problem, bounded, desired_status, slim
+from workflow_operator.reconcile.showing.desired import MAX_VALUE_BYTES, Problem, bounded, desired_status, slim
 from workflow_operator.resources.run import RunStatus, WorkflowRun, to_wire
 
 UID = UUID("11111111-2222-4333-8444-555555555555")

@@ -14,7 +14,7 @@ from tests.fakes.cluster import MemoryCluster
 from tests.reconcile.world import NOW, UID, World
 from workflow_operator.history import ErrorInfo, StatusValue
 from workflow_operator.history.errors import Unavailable
-from workflow_operator.reconcile.notices import MAX_WAITING, Notice, Reporter, clipped, event, notice
+from workflow_operator.reconcile.showing.notices import MAX_WAITING, Notice, Reporter, clipped, event, notice
 from workflow_operator.resources.run import Condition, ConditionStatus, ConditionType, ObjectMeta, Phase, RunStatus
 
 
@@ -155,7 +155,7 @@ class TestReporter:
 
     @pytest.fixture
     async def reporter(self, cluster: MemoryCluster) -> AsyncIterator[Reporter]:
-        reporter = Reporter(cluster, "replica-1", lambda: NOW)
+        reporter = Reporter(cluster, "replica-1", lambda: NOW, problems_only=False)
         running = asyncio.create_task(reporter.run())
         yield reporter
         running.cancel()
@@ -180,8 +180,18 @@ class TestReporter:
         assert [each["metadata"]["name"] for each in cluster.events] == ["run.2"]
         assert "run default/run: no Event: 429: later" in caplog.text
 
+    async def test_what_goes_well_is_told_where_it_is_asked_for(self, cluster: MemoryCluster) -> None:
+        for problems_only in (True, False):
+            reporter = Reporter(cluster, "replica-1", lambda: NOW, problems_only=problems_only)
+            for version, kind in (("1", "Normal"), ("2", "Warning")):
+                reporter.tell(meta(resource_version=version), Notice(kind, "Reason", "words", "Execute"))
+            running = asyncio.create_task(reporter.run())
+            await settle()
+            running.cancel()
+        assert [each["type"] for each in cluster.events] == ["Warning", "Normal", "Warning"]
+
     async def test_too_many_are_dropped(self, caplog: pytest.LogCaptureFixture) -> None:
-        reporter = Reporter(MemoryCluster(), "replica-1", lambda: NOW)
+        reporter = Reporter(MemoryCluster(), "replica-1", lambda: NOW, problems_only=False)
         for _ in range(MAX_WAITING + 1):
             reporter.tell(meta(), Notice("Normal", "Complete", "well", "Execute"))
         assert [record.getMessage() for record in caplog.records] == [

@@ -1,7 +1,9 @@
 """Instances whose object was deleted while nobody watched."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -10,6 +12,9 @@ from tests.reconcile.world import INSTANCE, NOW, OTHER, UID, World, instance
 from workflow_operator.history import InstanceKey, InstanceStatus, Origin, StatusValue
 from workflow_operator.history.errors import UnknownFormat
 from workflow_operator.reconcile import OrphanSweeper
+from workflow_operator.reconcile.orphans import PERIOD_SECONDS, YOUNG_SECONDS
+
+AGE = timedelta(seconds=YOUNG_SECONDS)
 
 
 @pytest.fixture
@@ -19,7 +24,7 @@ async def world() -> World:
 
 @pytest.fixture
 def sweeper(world: World) -> OrphanSweeper:
-    return OrphanSweeper(world.cluster, world.runner, world.share, "this-cluster")
+    return OrphanSweeper(world.cluster, world.runner, world.share, "this-cluster", lambda: NOW + AGE)
 
 
 def pending(cluster: str = "this-cluster", **fields: Any) -> InstanceStatus:
@@ -76,6 +81,60 @@ async def test_a_list_that_lags_is_not_believed(
     sweeper.observe(pending())
     await sweeper.sweep()
     assert (world.runner.cancelled, world.cluster.looks) == ([], 1)
+
+
+async def test_of_few_each_is_asked_for_and_of_many_a_list(
+    world: World, sweeper: OrphanSweeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lists = 0
+    run_uids = world.cluster.run_uids
+
+    async def counted() -> frozenset[str]:
+        nonlocal lists
+        lists += 1
+        return await run_uids()
+
+    monkeypatch.setattr(world.cluster, "run_uids", counted)
+    world.cluster.create("run", UID)
+    sweeper.observe(pending())
+    await sweeper.sweep()
+    assert (lists, world.cluster.looks) == (0, 1)
+    for number in range(50):
+        sweeper.observe(pending().replace(instance_id=UUID(int=number)))
+    await sweeper.sweep()
+    assert (lists, world.cluster.looks) == (1, 51), "what the list holds is not asked for"
+    assert len(world.runner.cancelled) == 50
+
+
+async def test_what_has_just_begun_is_looked_for_once_it_is_older(world: World) -> None:
+    now = NOW
+    sweeper = OrphanSweeper(world.cluster, world.runner, world.share, "this-cluster", lambda: now)
+    sweeper.observe(pending())
+    await sweeper.sweep()
+    assert (world.runner.cancelled, world.cluster.looks) == ([], 0)
+    now = NOW + AGE
+    await sweeper.sweep()
+    assert world.runner.cancelled == [INSTANCE]
+
+
+@pytest.mark.parametrize(("age", "pause"), [(AGE, PERIOD_SECONDS), (timedelta(), YOUNG_SECONDS)])
+async def test_the_next_look_is_sooner_while_some_are_young(
+    world: World, monkeypatch: pytest.MonkeyPatch, age: timedelta, pause: float
+) -> None:
+    pauses: list[float] = []
+
+    async def wait_for(waiting: Any, seconds: float) -> None:
+        waiting.close()
+        pauses.append(seconds)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("workflow_operator.reconcile.orphans.asyncio.wait_for", wait_for)
+    sweeper = OrphanSweeper(world.cluster, world.runner, world.share, "this-cluster", lambda: NOW + age)
+    sweeper.observe(pending())
+    running = asyncio.create_task(sweeper.run())
+    await settle()
+    running.cancel()
+    assert pauses == [pause]
 
 
 async def test_a_gained_share_is_swept_at_once(world: World, sweeper: OrphanSweeper) -> None:

@@ -16,8 +16,8 @@ from tests.reconcile.world import EXECUTOR, NOW, RUN, UID, Share, World
 from workflow_operator.history import StatusValue
 from workflow_operator.history.errors import InvalidInput, Unavailable
 from workflow_operator.reconcile import Announcer, nats_problem
-from workflow_operator.reconcile.outage import GRACE, PACE_SECONDS, REFUSED_GRACE, UNSERVED, Outage, waits
-from workflow_operator.reconcile.store import read
+from workflow_operator.reconcile.objects.store import read
+from workflow_operator.reconcile.showing.outage import GRACE, PACE_SECONDS, REFUSED_GRACE, UNSERVED, Outage, waits
 from workflow_operator.resources.run import WorkflowRun
 
 AWAY = nats_problem("NATS at nats://nats:4222: nobody answers", refused=False)
@@ -220,7 +220,7 @@ class TestAnnouncer:
             raise Unavailable("no answer")
 
         with monkeypatch.context() as patched:
-            patched.setattr(world.cluster, "patch_status", away)
+            patched.setattr(world.cluster, "put_status", away)
             world.outage.begin(AWAY, clock.now())
             await clock.advance(100)
             assert 1 < asked <= 30
@@ -232,14 +232,14 @@ class TestAnnouncer:
     async def test_a_run_that_refuses_its_status_does_not_hold_up_the_others(
         self, world: World, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, refusal: Exception
     ) -> None:
-        patch = world.cluster.patch_status
+        put = world.cluster.put_status
 
-        async def refuse_one(namespace: str, name: str, *rest: Any, **options: Any) -> dict[str, Any]:
+        async def refuse_one(namespace: str, name: str, *rest: Any) -> str:
             if name == "run-3":
                 raise refusal
-            return await patch(namespace, name, *rest)
+            return await put(namespace, name, *rest)
 
-        monkeypatch.setattr(world.cluster, "patch_status", refuse_one)
+        monkeypatch.setattr(world.cluster, "put_status", refuse_one)
         world.outage.begin(AWAY, clock.now())
         await clock.advance(600)
         assert len(world.cluster.writes) == self.RUNS - 1

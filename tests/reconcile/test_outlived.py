@@ -98,7 +98,7 @@ async def test_it_is_tried_again(world: World, outlived: OutlivedInstances, monk
         return True
 
     monkeypatch.setattr(world.runner, "cancel", cancel)
-    monkeypatch.setattr("workflow_operator.reconcile.queue._FIRST_BACKOFF_SECONDS", 0.0)
+    monkeypatch.setattr("workflow_operator.reconcile.objects.queue._FIRST_BACKOFF_SECONDS", 0.0)
     ended(world)
     outlived.observe(pending())
     await settle()

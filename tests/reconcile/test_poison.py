@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext, suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
+from yarl import URL
 
 from tests.fakes.clock import FakeClock
 from tests.reconcile.world import EXECUTOR, NOW, OTHER, RUN, UID, World
-from workflow_operator.handlers.session import slim_line
+from workflow_operator.handlers.listing import read_on
+from workflow_operator.handlers.session import Listener, slim_line
 from workflow_operator.history import StatusValue
 from workflow_operator.reconcile import Announcer, RunKey, nats_problem
 
+Comes = Callable[[World, dict[str, Any]], Awaitable[None]]
 VICTIM = RunKey("default", "victim", str(OTHER))
 
 STATUS: dict[str, Any] = {"observedGeneration": 1, "phase": "Running"}
@@ -27,10 +31,16 @@ CONDITION = {
     "message": "m",
 }
 
+ENDED = STATUS | {"phase": "Complete", "conditions": [CONDITION | {"type": "Finished"}]}
+
 STATUSES = {
     "text": "x",
     "a list": [],
     "empty": {},
+    "an end, and no more": {"phase": "Failed", "conditions": [{"type": "Finished", "status": "True"}]},
+    "an end of another's instance": ENDED | {"instanceID": str(OTHER)},
+    "an end of no instance": ENDED | {"instanceID": ["x"] * 1000},
+    "an odd phase": {"phase": [], "conditions": [{"type": "Finished", "status": "True"}]},
     "an unknown phase": STATUS | {"phase": "Melted"},
     "numbers beyond all bounds": STATUS | {"steps": 1e300, "historySequence": 1e300, "observedGeneration": 10**40},
     "a sequence beyond int64": STATUS | {"historySequence": 2**63},
@@ -70,15 +80,34 @@ async def world() -> World:
     return World()
 
 
-def watched(world: World, run: dict[str, Any]) -> None:
+async def watched(world: World, run: dict[str, Any]) -> None:
     """The object as the watch hands it over; what it cannot read it leaves out."""
-    line = slim_line(json.dumps({"type": "MODIFIED", "object": run}).encode())
+    listener = Listener(*[lambda _: None] * 3, world.objects.appeared, world.objects.knows)
+    line = slim_line(json.dumps({"type": "MODIFIED", "object": run}).encode(), listener)
     if line is None:
         return
     try:
         world.objects.object_changed(json.loads(line)["object"])
     except ValueError:
         return
+
+
+async def listed(world: World, run: dict[str, Any]) -> None:
+    """The object as a list of an operator that starts hands it over."""
+
+    def over(runs: list[dict[str, Any]]) -> None:
+        for each in runs:
+            with suppress(Exception):
+                world.objects.object_over(each)
+
+    def get(url: URL) -> Any:
+        raise AssertionError(f"{url} is of no use: there is one page")
+
+    listener = Listener(lambda _: None, lambda _: None, over, world.objects.appeared, world.objects.knows)
+    body = json.dumps({"metadata": {"resourceVersion": "7"}, "items": [run]}).encode()
+    for each in (await read_on(body, URL("http://localhost/runs"), get, listener))["items"]:
+        with suppress(ValueError):
+            world.objects.object_changed(each)
 
 
 async def everything(world: World) -> None:
@@ -105,27 +134,33 @@ async def assert_the_victim_is_served(world: World) -> None:
 
 
 @pytest.mark.parametrize("status", STATUSES.values(), ids=STATUSES.keys())
-async def test_a_forged_status_stops_nobody(world: World, status: Any) -> None:
+@pytest.mark.parametrize("comes", [watched, listed])
+async def test_a_forged_status_stops_nobody(world: World, status: Any, comes: Comes) -> None:
     run = world.cluster.create("run", UID)
-    watched(world, run | {"status": status})
+    await comes(world, run | {"status": status})
     await assert_the_victim_is_served(world)
 
 
 @pytest.mark.parametrize("status", STATUSES.values(), ids=STATUSES.keys())
-async def test_a_status_that_is_forged_later_stops_nobody(world: World, status: Any) -> None:
+@pytest.mark.parametrize("comes", [watched, listed])
+async def test_a_status_that_is_forged_later_stops_nobody(world: World, status: Any, comes: Comes) -> None:
     await world.see()
     await world.project(2, executor=EXECUTOR)
-    watched(world, world.cluster.touch("run") | {"status": status})
+    await comes(world, world.cluster.touch("run") | {"status": status})
     await assert_the_victim_is_served(world)
     await everything(world)
 
 
 @pytest.mark.parametrize("metadata", METADATA.values(), ids=METADATA.keys())
-async def test_odd_metadata_stop_nobody(world: World, metadata: dict[str, Any]) -> None:
+@pytest.mark.parametrize("status", [STATUS, ENDED], ids=["going on", "over"])
+@pytest.mark.parametrize("comes", [watched, listed])
+async def test_odd_metadata_stop_nobody(
+    world: World, metadata: dict[str, Any], status: dict[str, Any], comes: Comes
+) -> None:
     run = world.cluster.create("run", UID)
     run["metadata"] |= metadata
     world.cluster.objects["default", run["metadata"]["name"]] = run
-    watched(world, run)
+    await comes(world, run | {"status": status})
     await assert_the_victim_is_served(world)
 
 
@@ -152,6 +187,6 @@ async def test_an_odd_config_map_stops_nobody(world: World, found: dict[str, Any
 @pytest.mark.parametrize("uid", [UID, OTHER, UUID(int=0)])
 async def test_the_end_of_a_forged_run_is_no_end_of_another(world: World, uid: UUID) -> None:
     await world.see()
-    watched(world, world.cluster.create("forged", uid) | {"status": STATUS | {"instanceID": RUN.uid}})
+    await watched(world, world.cluster.create("forged", uid) | {"status": STATUS | {"instanceID": RUN.uid}})
     await world.project(3, status=StatusValue.COMPLETE, ended_at=NOW)
     assert world.cluster.objects["default", "run"]["status"]["phase"] == "Complete"

@@ -5,16 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import uvloop
 
-from workflow_operator.reconcile.queue import KeyQueue, backoff_seconds
+from workflow_operator.reconcile.objects.queue import KeyQueue, backoff_seconds
 
 
 class Timer:
     def __init__(self, due: float, callback: Callable[[], object]) -> None:
         self.due, self.callback, self.cancelled = due, callback, False
-
-    def when(self) -> float:
-        return self.due
 
     def cancel(self) -> None:
         self.cancelled = True
@@ -150,3 +148,15 @@ async def test_get_waits_for_a_key() -> None:
     assert not waiting.done()
     queue.add("a")
     assert await waiting == "a"
+
+
+def test_what_is_due_at_once_can_be_asked_for_again_on_the_loop_of_an_operator() -> None:
+    async def ask() -> str:
+        queue: KeyQueue[str] = KeyQueue(asyncio.get_running_loop())
+        queue.add_after("a", 0.0)
+        queue.add_after("a", 5.0)
+        async with asyncio.timeout(5):
+            return await queue.get()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(ask()) == "a"

@@ -34,6 +34,7 @@ async def test_a_new_run_is_started_as_its_own_instance(world: World) -> None:
         "fn": "go",
         "args": {"n": 1},
         "origin": Origin(cluster="this-cluster", name="run", generation=1),
+        "first": False,
     }
     assert world.phases == []
 
@@ -71,6 +72,23 @@ async def test_runs_of_others_are_left_to_them_until_the_shares_change(world: Wo
     world.reconciler.shares_changed()
     await world.reconciler.reconcile(RUN)
     assert len(world.runner.executed) == 1
+
+
+@pytest.mark.parametrize("appeared", [True, False])
+async def test_only_a_run_that_was_seen_to_appear_is_begun_for_the_first_time(world: World, appeared: bool) -> None:
+    world.objects.object_changed(world.cluster.create("run", UID), appeared=appeared)
+    await world.reconcile()
+    await world.reconcile()
+    assert [each["first"] for each in world.runner.executed] == [appeared, False]
+
+
+async def test_what_was_another_replicas_when_it_appeared_may_have_been_begun_there(world: World) -> None:
+    world.share.mine = False
+    world.objects.object_changed(world.cluster.create("run", UID), appeared=True)
+    await world.reconcile()
+    world.share.mine = True
+    await world.reconcile()
+    assert [each["first"] for each in world.runner.executed] == [False]
 
 
 async def test_an_instance_that_ran_before_this_replica_started_is_mirrored(world: World) -> None:
@@ -125,7 +143,7 @@ async def test_a_refusal_of_an_outdated_write_is_no_failure(world: World, monkey
     await world.see()
     world.cluster.touch("run")
     with monkeypatch.context() as patched:
-        patched.setattr(world.cluster, "patch_status", refuse)
+        patched.setattr(world.cluster, "put_status", refuse)
         await world.project(3, status=StatusValue.COMPLETE, ended_at=NOW)
     await world.reconciler.reconcile(RUN)
     assert world.phases == ["Complete"]
@@ -135,7 +153,7 @@ async def test_a_refusal_of_a_write_to_the_object_as_it_is_is_raised(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await world.see()
-    monkeypatch.setattr(world.cluster, "patch_status", refuse)
+    monkeypatch.setattr(world.cluster, "put_status", refuse)
     with pytest.raises(InvalidInput, match="historySequence never decreases"):
         await world.project(3, status=StatusValue.COMPLETE, ended_at=NOW)
 

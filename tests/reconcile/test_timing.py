@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from workflow_operator.reconcile.timing import Seen, check_after, seen_now, write_at
+from workflow_operator.reconcile.showing.timing import Seen, check_after, seen_now, write_at
 from workflow_operator.resources.run import Condition, ConditionStatus, Phase, RunStatus
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

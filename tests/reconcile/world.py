@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -60,6 +61,7 @@ class RecordingRunner:
         *,
         instance_id: UUID | None = None,
         origin: Origin | None = None,
+        first: bool = False,
     ) -> UUID:
         if self.refusal is not None:
             raise self.refusal
@@ -71,6 +73,7 @@ class RecordingRunner:
                 "fn": fn,
                 "args": args.load() if isinstance(args, Json) else args,
                 "origin": origin,
+                "first": first,
             }
         )
         return instance_id
@@ -104,7 +107,7 @@ class World:
         self.now = NOW
         self.objects = ObjectStore()
         self.outage = Outage()
-        self.reporter = Reporter(self.cluster, "replica-1", lambda: self.now)
+        self.reporter = Reporter(self.cluster, "replica-1", lambda: self.now, problems_only=False)
         self.writer = StatusWriter(self.cluster, self.objects, self.reporter)
         side = ClusterSide(self.cluster, self.objects, self.writer, "this-cluster")
         self.quota = NamespaceQuota(QuotaLimits(active_runs=10), "this-cluster", self.objects.started_in)
@@ -124,6 +127,13 @@ class World:
 
     async def see(self, **spec: Any) -> None:
         self.objects.object_changed(self.cluster.create("run", UID, **spec))
+        await self.reconcile()
+
+    async def appears(self, **spec: Any) -> None:
+        """As see(), of an object that is created while the replica watches."""
+        run = self.cluster.create("run", UID, **spec)
+        self.objects.appeared(run, memoryview(json.dumps(run).encode()))
+        self.objects.object_changed(run, appeared=True)
         await self.reconcile()
 
     async def project(self, history_sequence: int, **fields: Any) -> None:

@@ -33,6 +33,7 @@ def word(name: str, *, crashed: bool = False) -> Release:
 
 CLAIM = claimed()
 OLD_CLAIM = (T.CLAIMED, by("x", 1))
+DRIVEN = (T.STARTED, by("y", 0))
 PARKED = (T.WAITING, {"wake_at": at(100)})
 CANCEL = (T.CANCEL_REQUESTED, {"reason": "deleted"})
 NOW = at(50)
@@ -75,6 +76,25 @@ def test_next_action(steps: list[Any], attempt: int, expected: object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("driver", "attempt", "released", "expected"),
+    [
+        # Who drives it where it started needs no claim; anybody else may meet it at work.
+        ("me", 1, None, Drive(0, None)),
+        ("me", 2, None, Drive(1, SILENCE, 1)),
+        ("other", 1, None, Drive(1, SILENCE, 1)),
+        ("other", 1, Release(ExecutorRef(id="other", epoch=0)), Drive(1, LetGo.HAND_OVER)),
+        ("other", 1, Release(ExecutorRef(id="other", epoch=0), crashed=True), Drive(1, LetGo.CRASH, 1)),
+    ],
+)
+def test_what_is_driven_where_it_started_is_claimed_by_any_other(
+    driver: str, attempt: int, released: Release | None, expected: object
+) -> None:
+    events = history((T.STARTED, by(driver, 0)))
+    sight = Sight(attempt, NOW, crash_limit=3, released=released, executor_id="me")
+    assert next_action(events, sight) == expected
+
+
+@pytest.mark.parametrize(
     ("released", "attempt", "last", "expected"),
     [
         (word("x"), 1, CLAIM, Drive(2, LetGo.HAND_OVER)),
@@ -101,6 +121,14 @@ def test_a_released_instance_is_claimed_with_what_is_known_of_its_predecessor(
         ([T.STARTED, CLAIM], None, "", 1),
         ([T.STARTED, CLAIM, T.TRANSITION], None, "", 0),
         ([T.STARTED, CLAIM, T.TRANSITION, CLAIM, CLAIM], None, "", 2),
+        # Who drives it where it started has claimed it with that.
+        ([DRIVEN], None, "", 1),
+        ([DRIVEN], None, "y", 0),
+        ([DRIVEN], Release(ExecutorRef(id="y", epoch=0)), "", 0),
+        ([DRIVEN], Release(ExecutorRef(id="y", epoch=0), crashed=True), "y", 1),
+        ([DRIVEN, CLAIM, CLAIM], None, "", 3),
+        ([DRIVEN, T.TRANSITION], None, "", 0),
+        ([DRIVEN, T.TRANSITION, CLAIM], None, "", 1),
         # Every one handed over, as in a rollout of everything.
         ([T.STARTED, CLAIM, *[claimed("x", "handOver")] * 6], word("x"), "", 0),
         # The last one fell silent.
@@ -135,6 +163,7 @@ def test_who_is_to_be_looked_for_fell_silent() -> None:
         ([], None),
         ([CANCEL], None),
         ([CLAIM], T.CLAIMED),
+        ([T.STARTED], T.STARTED),
         ([CANCEL, CLAIM], T.CLAIMED),
         ([T.CANCELLED], T.CANCELLED),
         # Work that someone else recorded, even without a claim.

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.events import at, call, history, plain
-from workflow_operator.history import EventType
+from workflow_operator.history import EventType, Json
 from workflow_operator.history.errors import NonDeterminism
 from workflow_operator.replay import Delivery, Mode, New, Recorded, Replay, Start, Unanswered
 
@@ -53,6 +53,46 @@ def test_a_synchronous_call_is_answered_by_its_own_index() -> None:
     assert isinstance(opened, Unanswered)
     assert opened.event.type is T.TIMER_STARTED
     assert (again.time, again.replaying) == (at(4), False)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "asked", "same"),
+    [
+        ("1", "1", True),
+        ("[1,2]", "[1, 2]", True),
+        ("1", "2", False),
+        # What is recorded at length is known by its digest; what stands in its place is a value like any other.
+        (f'"{"x" * 5000}"', f'"{"x" * 5000}"', True),
+        (f'"{"x" * 5000}"', f'"{"y" * 5000}"', False),
+        (f'"{"x" * 5000}"', '"…"', False),
+        ('"…"', '"…"', True),
+    ],
+    ids=lambda value: str(value)[:6],
+)
+@pytest.mark.parametrize("function", ["next", "other"])
+def test_a_transition_is_the_one_that_was_recorded(recorded: str, asked: str, same: bool, function: str) -> None:
+    payload = Json(recorded.encode())
+    made = call("0.1", "transition", {"function": "next", "payload": payload})
+    started, step = history(T.STARTED, (T.TRANSITION, {"call": made, "function": "next", "memory": payload}))
+    again = Replay([started, step.replace(size=len(payload)).slim()])
+    arguments = {"function": function, "payload": Json(asked.encode())}
+    if same and function == "next":
+        assert isinstance(again.call("transition", arguments), Recorded)
+    else:
+        with pytest.raises(NonDeterminism):
+            again.call("transition", arguments)
+
+
+def test_each_event_of_a_commit_is_passed_by_itself() -> None:
+    started, *steps = history(T.STARTED, mark("0.1"), timer("0.2"), fired("0.2"), mark("0.3"))
+    commit = [event.replace(sequence=2, previous=1, place=place) for place, event in enumerate(steps)]
+    again = Replay([started, *commit])
+    passed = []
+    for name in ("transition", "sleep", "transition"):
+        passed.append(again.replaying)
+        again.call(name, None)
+    assert passed == [True, True, True]
+    assert not again.replaying
 
 
 def test_the_clock_shows_an_answer_as_it_is_recorded() -> None:

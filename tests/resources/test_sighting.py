@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from workflow_operator.resources.sighting import UNREADABLE_STATUS, identities, page, sighting, watch_event
+from workflow_operator.resources.sighting import UNREADABLE_STATUS, identities, page, shows_end, sighting, watch_event
 
 METADATA = {"name": "run", "namespace": "a", "uid": "u", "resourceVersion": "7", "generation": 1}
 STATUS = {"observedGeneration": 1, "phase": "Running", "conditions": [], "steps": 2, "historySequence": 9}
@@ -84,10 +84,11 @@ def test_what_is_left_out_costs_nothing(item: bytes) -> None:
 
 
 def test_events_of_a_watch() -> None:
-    assert watch_event(text({"type": "ADDED", "object": OBJECT})) == {"type": "ADDED", "object": SEEN}
+    assert watch_event(text({"type": "ADDED", "object": OBJECT})) == ("ADDED", SEEN, text(OBJECT))
     bookmark = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "8"}}}
     gone = {"type": "ERROR", "object": {"kind": "Status", "status": "Failure", "code": 410}}
-    assert [watch_event(text(each)) for each in (bookmark, gone)] == [bookmark, gone]
+    found = [watch_event(text(each)) for each in (bookmark, gone)]
+    assert [{"type": each.kind, "object": each.object} for each in found] == [bookmark, gone]
 
 
 @pytest.mark.parametrize("line", [b"{", b"{}", b'{"type": 7, "object": {}}', b'{"type": "ADDED", "object": 7}'])
@@ -125,3 +126,27 @@ def test_of_those_who_are_there_only_the_uids_are_read() -> None:
 def test_what_is_no_list_of_anybody(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         identities(data)
+
+
+FINISHED = {"type": "Finished", "status": "True"}
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ({"phase": "Complete", "conditions": [{"type": "Ready", "status": "False"}, FINISHED]}, True),
+        ({"phase": "Failed", "conditions": [FINISHED]}, True),
+        ({"phase": "Cancelled", "conditions": [FINISHED]}, True),
+        ({"phase": "Running", "conditions": [FINISHED]}, False),
+        ({"phase": "Complete", "conditions": [FINISHED | {"status": "False"}]}, False),
+        ({"phase": "Complete", "conditions": []}, False),
+        ({"phase": "Complete"}, False),
+        ({"phase": "Complete", "conditions": "Finished"}, False),
+        ({"phase": "Complete", "conditions": ["Finished", None, [FINISHED]]}, False),
+        ({"phase": ["Complete"], "conditions": [FINISHED]}, False),
+        (UNREADABLE_STATUS, False),
+        (None, False),
+    ],
+)
+def test_what_shows_an_end(status: Any, expected: bool) -> None:
+    assert shows_end({"metadata": {}, "status": status}) is expected

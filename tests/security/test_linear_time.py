@@ -15,12 +15,19 @@ from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import pytest
+from yarl import URL
 
 import workflow_operator
-from workflow_operator.history import Json, decode_event, decode_status
+from workflow_operator.engine.calls import FORMS
+from workflow_operator.engine.calls.fetch import _Arguments, recorded, request_of
+from workflow_operator.history import Json, commit_ids, decode_commit, decode_event, decode_status
 from workflow_operator.history.errors import WorkflowError
 from workflow_operator.history.values import nesting, well_formed
+from workflow_operator.http import Answer, Request, TooLarge, rules
+from workflow_operator.http.body import BadBody, Body
+from workflow_operator.http.request import following
 from workflow_operator.javascript.host import Limits
 from workflow_operator.javascript.host.envelope import Malformed, parse
 from workflow_operator.javascript.host.messages import Exit
@@ -90,9 +97,10 @@ LIMITS = Limits(payload_bytes=8 * SIZE)
 SOURCE = Source("function main() {}\nmain()")
 
 
-def message(**fields: Any) -> None:
+def message(**fields: Any) -> Any:
     with suppress(Malformed, WorkflowError):
-        parse(json.dumps(fields).encode(), SOURCE, LIMITS)
+        return parse(json.dumps(fields).encode(), SOURCE, LIMITS, FORMS.takes)
+    return None
 
 
 def failed(text: str) -> None:
@@ -124,6 +132,14 @@ def record(decode: Callable[[bytes], object]) -> Callable[[str], None]:
     return read
 
 
+def commit(text: str) -> None:
+    data = text.encode("utf-8", "surrogatepass")
+    for body in (data, b'{"version":3,"type":"commit","events":[' + data + b"]}"):
+        commit_ids(body)
+        with suppress(WorkflowError):
+            decode_commit(body)
+
+
 def frames(text: str) -> None:
     decoder = Decoder(SIZE)
     body = text.encode("utf-8", "surrogatepass")[:SIZE]
@@ -141,10 +157,50 @@ def places(text: str) -> None:
 
 def parse_raw(text: str) -> None:
     with suppress(Malformed, WorkflowError):
-        parse(text.encode("utf-8", "surrogatepass"), SOURCE, LIMITS)
+        parse(text.encode("utf-8", "surrogatepass"), SOURCE, LIMITS, FORMS.takes)
+
+
+def request(text: str) -> None:
+    """What a script has sent, in each of its places; the prelude's own bounds are not relied on."""
+    whole = {"method": "GET", "url": "http://a/", "params": [], "headers": [], "timeout": 1, "skipTls": False}
+    places: list[dict[str, Any]] = [
+        {"url": text},
+        {"url": f"http://{text[:8000]}/"},
+        {"url": f"http://a/{text[:8000]}"},
+        {"params": [[text, text]]},
+        {"headers": [[text, "a"]]},
+        {"headers": [["a", text]]},
+        {"body": text, "username": text, "password": text},
+    ]
+    for place in places:
+        with suppress(Malformed, WorkflowError, ValueError):
+            asked = message(kind="call", name="fetch", line=1, column=1, arguments=whole | place)
+            if asked is not None:
+                request_of(msgspec.json.decode(asked.arguments["request"].data, type=_Arguments), "key")
+    with suppress(ValueError):
+        following(Request("GET", URL("http://a/"), {}), 302, text)
+
+
+def answer(text: str) -> None:
+    """What any server answers."""
+    body = text.encode("utf-8", "surrogatepass")
+    kinds = ["", text[:8000], *(f"text/plain; charset={name}" for name in ("utf-8", "utf-16", "gb18030", "cp1252"))]
+    for kind in (*kinds, "text/plain; charset=punycode", "text/plain; charset=idna", "text/plain; charset=utf-7"):
+        recorded("GET", Answer("http://a/", 200, text[:8000], {"content-type": [kind]}, body, False))
+    for encoding in ("gzip", "deflate", text[:8000]):
+        with suppress(BadBody, TooLarge):
+            Body(SIZE, encoding).feed(body)
+
+
+def rule(text: str) -> None:
+    with suppress(ValueError):
+        rules(text)
 
 
 PARSERS: dict[str, Callable[[str], object]] = {
+    "request": request,
+    "answer": answer,
+    "egress": rule,
     "log": lambda text: message(kind="log", level="info", text=text),
     "returned": lambda text: message(kind="returned", output=text),
     "payload": lambda text: message(
@@ -163,6 +219,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "nesting": lambda text: nesting(text.encode("utf-8", "surrogatepass")),
     "well formed": well_formed,
     "event": record(decode_event),
+    "commit": commit,
     "status": record(decode_status),
     "frames": frames,
 }

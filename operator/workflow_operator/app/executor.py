@@ -1,9 +1,9 @@
 """The role `executor`: more hands beside the operators, where scripts need more machines than objects do.
 
-It speaks to NATS alone. Of what an operator runs beside its executor, it needs the timers only: one live replica of
-any kind has to queue what falls due, so that runs sleep and wake while no operator is there. The rest is the
-operators' work, and waits for them: they start and cancel instances and mirror statuses, and their sweep finds what a
-lost message strands.
+It speaks to NATS alone. Of what an operator runs beside its executor, it needs two things. The timers: one live replica
+of any kind has to queue what falls due, so that runs sleep and wake while no operator is there. And the sweep, while
+there is none, for what the last operator executed. The rest is the operators' work, and waits for them: they start and
+cancel instances and mirror statuses.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ async def run_executor(settings: Settings, _: RunNames) -> None:
         parts = {
             "executor": executor.run(),
             "timers": transport.queue.run(),
+            "deputy": roles.deputy(transport, executor).run(),
             "queue depth": follow_queue_depth(transport.queue, SystemClock()),
         }
         await roles.run_until_stopped(parts, stop, settings.shutdown_seconds)

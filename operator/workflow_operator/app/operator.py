@@ -17,12 +17,12 @@ from workflow_operator.app.health import Cached, Check, Readiness, health_endpoi
 from workflow_operator.app.logs import RunNames, log_script_line
 from workflow_operator.app.settings import Settings
 from workflow_operator.cluster import WorkflowRunClient, load_configuration, own_namespace
-from workflow_operator.engine import Sweeper, SystemClock, follow_queue_depth, follow_stored_bytes
+from workflow_operator.engine import SystemClock, WorkflowRunner, follow_queue_depth, follow_stored_bytes
 from workflow_operator.handlers import Pulse, watch_runs
 from workflow_operator.history import InstanceStatus
 from workflow_operator.history.errors import Refused, Unavailable
 from workflow_operator.jetstream import Connection, Membership, StatusWatcher
-from workflow_operator.jetstream.topology import stored_bytes
+from workflow_operator.jetstream.streams.topology import stored_bytes
 from workflow_operator.metrics import Role
 from workflow_operator.reconcile import (
     Announcer,
@@ -136,7 +136,7 @@ class _Replica:
         self._pulse = Pulse(max(1, len(namespaces)), time.monotonic())
         self._api_server = Cached(self._ask_api_server, time.monotonic)
         self._outage = Outage()
-        self._reporter = Reporter(api, settings.identity, self._clock.now)
+        self._reporter = Reporter(api, settings.identity, self._clock.now, problems_only=settings.events == "problems")
         objects = ObjectStore()
         writer = StatusWriter(api, objects, self._reporter)
         self._cluster = ClusterSide(api, objects, writer, cluster_id)
@@ -166,13 +166,17 @@ class _Replica:
             stack.callback(observing.cancel)
             executor = await stack.enter_async_context(roles.executor(transport, settings, log_script_line))
             group = share_group(self._cluster.cluster_id, settings.namespaces())
-            members = await start.enter("nats", lambda: roles.membership(transport, settings, group))
+            # What two own at once, two would begin; and what this one has not seen yet, the others had better own.
+            members = await start.enter(
+                "nats", lambda: roles.membership(transport, settings, group, gives_way=lambda: self._pulse.begun)
+            )
             self._announcer.shares = members
-            sweeper = Sweeper(transport.queue, self._clock)
+            sweeper = roles.sweeper(transport, executor, self._may_be_over)
             watcher = StatusWatcher(transport.connection, transport.bus)
             quota = NamespaceQuota(settings.quota(), self._cluster.cluster_id, self._cluster.objects.started_in)
-            reconciler, orphans, outlived = self._reconciling(transport, members, quota)
-            self._ready_with(transport, watcher)
+            runner = roles.workflow_runner(transport, settings.engine_limits(), executor)
+            reconciler, orphans, outlived = self._reconciling(transport, members, quota, runner)
+            self._ready_with(transport, members, watcher)
             tracer = self._tracer(transport, members, watcher)
             observers = [
                 self._names.observe,
@@ -199,6 +203,13 @@ class _Replica:
                 observers.append(tracer.observe)
                 parts["traces"] = tracer.run()
             await roles.run_until_stopped(parts, asyncio.Event(), settings.shutdown_seconds)
+
+    def _may_be_over(self, instance: InstanceStatus) -> bool:
+        """Whether its object shows its end, or was not seen yet."""
+        origin = instance.origin
+        if origin is None:
+            return False
+        return not self._pulse.begun or self._cluster.objects.shows_end_of(instance.key, origin.name)
 
     async def _connect(self, stack: AsyncExitStack) -> roles.Transport:
         try:
@@ -227,20 +238,17 @@ class _Replica:
             self._stored_again()
 
     def _reconciling(
-        self, transport: roles.Transport, members: Membership, quota: NamespaceQuota
+        self, transport: roles.Transport, members: Membership, quota: NamespaceQuota, runner: WorkflowRunner
     ) -> tuple[Reconciler, OrphanSweeper, OutlivedInstances]:
-        runner = roles.workflow_runner(transport, self._settings.engine_limits())
         engine = EngineSide(runner, transport.bus, quota, self._settings.payload_bytes)
         reconciler = Reconciler(self._cluster, engine, members, self._outage, self._clock.now)
         self._stored_again = reconciler.shares_changed
-        orphans = OrphanSweeper(self._api, runner, members, self._cluster.cluster_id, self._settings.namespaces())
+        orphans = OrphanSweeper(
+            self._api, runner, members, self._cluster.cluster_id, self._clock.now, self._settings.namespaces()
+        )
         members.on_change(reconciler.shares_changed)
         members.on_change(orphans.shares_changed)
-
-        async def transport_changed() -> None:
-            reconciler.transport_changed()
-
-        transport.connection.on_reconnect(transport_changed)
+        transport.connection.on_reconnect(reconciler.transport_changed)
         return reconciler, orphans, OutlivedInstances(self._cluster.objects, runner)
 
     def _tracer(self, transport: roles.Transport, members: Membership, watcher: StatusWatcher) -> Tracer | None:
@@ -263,15 +271,19 @@ class _Replica:
             well = False
         return None if well else "does not answer, or is not ready"
 
-    def _ready_with(self, transport: roles.Transport, watcher: StatusWatcher) -> None:
+    def _ready_with(self, transport: roles.Transport, members: Membership, watcher: StatusWatcher) -> None:
         async def watch() -> str | None:
             return self._pulse.problem(time.monotonic())
 
         async def statuses() -> str | None:
             return None if watcher.begun.is_set() else "not followed yet"
 
+        async def share() -> str | None:
+            return None if members.settled else "the other replicas have not seen this one yet"
+
         self._readiness.checks |= {
             "nats": transport.check,
+            "share": share,
             "apiServer": self._api_server,
             "watch": watch,
             "statuses": statuses,

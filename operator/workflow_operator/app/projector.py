@@ -9,7 +9,7 @@ from workflow_operator.app import roles
 from workflow_operator.app.health import Readiness, health_endpoints
 from workflow_operator.app.logs import RunNames
 from workflow_operator.app.settings import Settings
-from workflow_operator.jetstream import check
+from workflow_operator.jetstream import check_projection
 from workflow_operator.metrics import Role
 
 
@@ -28,7 +28,7 @@ async def run_projector(settings: Settings, _: RunNames) -> None:
         AsyncExitStack() as stack,
     ):
         start = roles.Start(stack, readiness, stop)
-        transport = await start.enter("nats", lambda: roles.transport(settings, "projector", check))
+        transport = await start.enter("nats", lambda: roles.transport(settings, "projector", check_projection))
         members = await start.enter("nats", lambda: roles.membership(transport, settings, "projectors"))
         readiness.checks["nats"] = transport.check
         readiness.started()

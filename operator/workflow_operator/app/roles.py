@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
+import socket
 import time
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from workflow_operator import metrics
 from workflow_operator.app.settings import Settings, variable
-from workflow_operator.engine import EngineLimits, Executor, SystemClock, WorkflowRunner
-from workflow_operator.engine.drive import DriveContext
-from workflow_operator.engine.script import LogSink
-from workflow_operator.engine.write import EventWriter
-from workflow_operator.history import InstanceEvent
+from workflow_operator.engine import Deputy, EngineLimits, Executor, Sweeper, SystemClock, WorkflowRunner
+from workflow_operator.engine.calls import FORMS
+from workflow_operator.engine.driving.drive import DriveContext
+from workflow_operator.engine.driving.script import LogSink
+from workflow_operator.engine.driving.write import EventWriter, random_ids
+from workflow_operator.history import InstanceEvent, InstanceStatus
 from workflow_operator.history.errors import Unavailable
+from workflow_operator.http import LateClient
 from workflow_operator.javascript.host import LogLine, SandboxPool
 from workflow_operator.javascript.host.lines import NamespaceLines
 from workflow_operator.jetstream import (
@@ -29,9 +32,12 @@ from workflow_operator.jetstream import (
     JetStreamWorkQueue,
     Membership,
     ProjectionFeed,
+    RecentStatuses,
     TopologyOptions,
     ensure,
+    kept,
     living,
+    living_operators,
 )
 from workflow_operator.projector import Projector
 
@@ -67,9 +73,8 @@ async def transport(settings: Settings, role: str, prepare: Prepare | None = ens
     """Connect, and make sure of the streams.
 
     Args:
-        prepare: :func:`ensure` creates them, at the start and after each reconnect: a server that comes back without
-            its store, or without a consumer that was deleted, gets them again. :func:`check` waits for somebody who
-            does. None for those who only look.
+        prepare: :func:`ensure` creates them, at the start and whenever they are found missing (:func:`kept`).
+            :func:`check` and :func:`check_projection` wait for somebody who does. None for those who only look.
 
     Raises:
         Unavailable: NATS does not answer, does not let us in (Refused), or has no streams yet.
@@ -77,35 +82,22 @@ async def transport(settings: Settings, role: str, prepare: Prepare | None = ens
     """
     connection = await Connection.open(settings.connection(role))
     metrics.NATS_CONNECTED.set_function(lambda: connection.connected)
-
-    async def count_reconnect() -> None:
-        metrics.NATS_RECONNECTS.inc()
-
-    async def prepare_again() -> None:
-        while connection.connected:
-            try:
-                await ensure(connection, settings.topology())
-            except Unavailable as error:
-                logger.warning("streams: trying again: %s", error)
-                await asyncio.sleep(_START_RETRY_SECONDS)
-            else:
-                break
-
-    connection.on_reconnect(count_reconnect)
+    connection.on_reconnect(metrics.NATS_RECONNECTS.inc)
     try:
         if prepare is not None:
             await prepare(connection, settings.topology())
-        if prepare is ensure:
-            connection.on_reconnect(prepare_again)
-        yield Transport(connection, JetStreamDataBus(connection), JetStreamWorkQueue(connection))
+        async with kept(connection, settings.topology()) if prepare is ensure else nullcontext():
+            yield Transport(connection, JetStreamDataBus(connection), JetStreamWorkQueue(connection))
     finally:
         await connection.close()
 
 
 @asynccontextmanager
-async def membership(transport: Transport, settings: Settings, group: str) -> AsyncIterator[Membership]:
-    """This replica's place in a group, left again at the end."""
-    member = Membership(transport.connection, group, settings.identity)
+async def membership(
+    transport: Transport, settings: Settings, group: str, *, gives_way: Callable[[], bool] | None = None
+) -> AsyncIterator[Membership]:
+    """This replica's place in a group, left again at the end; ``gives_way`` as in Membership."""
+    member = Membership(transport.connection, group, settings.identity, gives_way=gives_way)
     await member.start()
     try:
         yield member
@@ -114,19 +106,23 @@ async def membership(transport: Transport, settings: Settings, group: str) -> As
 
 
 def event_writer() -> EventWriter:
-    return EventWriter(SystemClock(), uuid.uuid4)
+    return EventWriter(SystemClock(), random_ids(os.urandom))
 
 
-def workflow_runner(transport: Transport, limits: EngineLimits) -> WorkflowRunner:
-    return WorkflowRunner(transport.bus, transport.queue, event_writer(), limits)
+def workflow_runner(transport: Transport, limits: EngineLimits, here: Executor | None = None) -> WorkflowRunner:
+    """``here``: the executor in this process, which may drive at once what is started."""
+    return WorkflowRunner(transport.bus, transport.queue, event_writer(), limits, here)
 
 
 @asynccontextmanager
 async def executor(transport: Transport, settings: Settings, log: LogSink) -> AsyncIterator[Executor]:
     """An executor with its sandboxes; it runs once its :meth:`Executor.run` does."""
     limits = settings.engine_limits()
-    sandboxes = SandboxPool(size=limits.slots, memory_bytes=limits.sandbox.memory_bytes)
+    sandboxes = SandboxPool(
+        FORMS, size=limits.slots, memory_bytes=limits.sandbox.memory_bytes, fresh=settings.sandbox_fresh
+    )
     await sandboxes.start()
+    http = LateClient(settings.egress(), lambda: own_hosts(transport.connection.hosts, os.environ))
     try:
         yield Executor(
             DriveContext(
@@ -138,20 +134,43 @@ async def executor(transport: Transport, settings: Settings, log: LogSink) -> As
                 executor_id=settings.identity,
                 log=_bounded(log, settings),
                 alive=partial(living, transport.connection),
+                http=http,
             )
         )
     finally:
+        http.close()
         await sandboxes.close()
+
+
+def own_hosts(nats: Iterable[str], environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Names and addresses of what the replicas use themselves: the servers of NATS, this pod and, in a cluster, the API
+    server, which may have an address of each family."""
+    api_server = environ.get("KUBERNETES_SERVICE_HOST", "")
+    return (*nats, socket.gethostname(), *((api_server, "kubernetes.default.svc") if api_server else ()))
+
+
+def sweeper(
+    transport: Transport, executor: Executor, spare: Callable[[InstanceStatus], bool] = lambda status: False
+) -> Sweeper:
+    """Queues what nobody sees to; it has to be told of every status. ``spare`` as in Sweeper."""
+    return Sweeper(transport.queue, SystemClock(), executor, partial(living, transport.connection), spare)
+
+
+def deputy(transport: Transport, executor: Executor) -> Deputy:
+    """Does the sweep where no operator is left."""
+
+    def begin() -> tuple[Sweeper, RecentStatuses]:
+        return sweeper(transport, executor), RecentStatuses(transport.connection)
+
+    made = Deputy(partial(living_operators, transport.connection), begin, SystemClock())
+    transport.connection.on_reconnect(made.reconnected)
+    return made
 
 
 def projector(transport: Transport, shares: Membership) -> Projector:
     """A projector that compares all histories with their statuses after each reconnect."""
     made = Projector(transport.bus, Feed(transport), shares, asyncio.sleep, SystemClock().now)
-
-    async def compare() -> None:
-        made.compare_tails()
-
-    transport.connection.on_reconnect(compare)
+    transport.connection.on_reconnect(made.compare_tails)
     return made
 
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_type_hints
 import msgspec
 
 from workflow_operator.engine import EngineLimits
+from workflow_operator.http import Egress, rules
 from workflow_operator.javascript.host import Limits
-from workflow_operator.jetstream.login import ConnectionOptions
-from workflow_operator.jetstream.topology import TopologyOptions
+from workflow_operator.jetstream.connect.login import ConnectionOptions
+from workflow_operator.jetstream.streams.topology import TopologyOptions
 
 if TYPE_CHECKING:
     # A local run has no quota, and reconcile loads the types of the object.
@@ -100,6 +101,11 @@ class Settings:
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _setting(
         "INFO", description="DEBUG, INFO, WARNING or ERROR."
     )
+    events: Literal["problems", "all"] = _setting(
+        "problems",
+        description="Kubernetes Events of a run. problems: when trouble begins, and when it fails; all: also when it "
+        "ends well or is cancelled, for the price of one more write for each run.",
+    )
     shutdown_seconds: float = _setting(
         20.0, ge=0, description="Seconds for a graceful end; below the pod's grace period."
     )
@@ -138,6 +144,22 @@ class Settings:
         10, ge=1, le=1800, description="Seconds of processor time for a script, anew with each event in its history."
     )
     script_memory_bytes: int = _setting(128 * 1024 * 1024, ge=1, description="Bytes of memory for one script.")
+    sandbox_fresh: Literal["realm", "isolate"] = _setting(
+        "realm",
+        description="What is made anew for each run in its namespace's sandbox process: realm, the global object and "
+        "all built-ins; or isolate, also the engine's heap, for five times the processor time.",
+    )
+    egress_allow: str = _setting(
+        "",
+        description="Where scripts may send requests although it is denied, or refused anyway (this machine, "
+        "link-local, metadata services, the API server, NATS): networks, addresses and hosts, separated by commas, as "
+        "10.0.0.0/8, api.example.org, *.example.org; for one namespace alone with its name, as shop=10.1.2.3.",
+    )
+    egress_deny: str = _setting(
+        "",
+        description="Where scripts may send no requests, as in egress_allow; 0.0.0.0/0, ::/0: nowhere. What is said "
+        "of a namespace comes before what is said of all, and what is allowed before what is denied.",
+    )
     payload_bytes: int = _setting(256 * 1024, ge=1, description="Bytes of one value as JSON: input, payload or output.")
 
     namespace_log_bytes_per_minute: int = _setting(
@@ -190,6 +212,10 @@ class Settings:
             ),
         )
 
+    def egress(self) -> Egress:
+        """Raises ValueError: an item of the lists is none."""
+        return Egress(rules(self.egress_allow), rules(self.egress_deny))
+
     def quota(self) -> QuotaLimits:
         from workflow_operator.reconcile import QuotaLimits
 
@@ -200,7 +226,8 @@ class Settings:
 
 
 def contradiction(settings: Settings) -> str | None:
-    """What two settings of the login do not say alike, naming the variables; None if nothing. Pure."""
+    """What two settings of the login do not say alike, or what cannot be read, naming the variables; None if nothing.
+    Pure."""
     logins = {
         "nats_user": bool(settings.nats_user),
         "nats_credentials_file": settings.nats_credentials_file is not None,
@@ -218,6 +245,10 @@ def contradiction(settings: Settings) -> str | None:
         return (
             f"{variable('nats_tls_key_file')} is set, and {variable('nats_tls_certificate_file')} is not; expected both"
         )
+    try:
+        settings.egress()
+    except ValueError as error:
+        return f"{variable('egress_allow')} or {variable('egress_deny')}: {error}"
     return None
 
 

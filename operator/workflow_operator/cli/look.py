@@ -18,7 +18,7 @@ from workflow_operator.cli import output
 from workflow_operator.cli.work import execute
 from workflow_operator.history import InstanceEvent, InstanceKey, InstanceStatus, Json
 from workflow_operator.history.errors import InvalidInput, NotFound, Unavailable
-from workflow_operator.reconcile.desired import phase_and_reason
+from workflow_operator.reconcile.showing.desired import phase_and_reason
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,11 @@ def wanted(name: str, namespace: str | None, *, local: bool) -> Wanted:
 
 def print_history(asked: Wanted, form: str) -> None:
     events = execute(_history(asked))
-    _print(form, output.events_table(events), [event.to_dict() | {"sequence": event.sequence} for event in events])
+    _print(
+        form,
+        output.events_table(events),
+        [event.to_dict() | {"sequence": event.sequence, "place": event.place} for event in events],
+    )
 
 
 def print_status(asked: Wanted, form: str) -> None:

@@ -28,14 +28,17 @@ def as_yaml(value: Any) -> str:
 
 
 def events_table(events: Sequence[InstanceEvent]) -> str:
-    """One line an event: sequence, time, type, call, detail, and the executor that wrote it."""
+    """One line an event: sequence, time, type, call, detail, and the executor that wrote it.
+
+    The second and later events of a commit have its sequence and their place in it: ``7``, ``7.1``, ``7.2``.
+    """
     rows = [["SEQ", "TIME", "EVENT", "CALL", "DETAIL", "EXECUTOR"]]
     for event in events:
         executor = f"{event.executor.id}/{event.executor.epoch}" if event.executor else ""
         call = event.call.index if event.call else ""
-        rows.append(
-            [str(event.sequence), _clock(event.time), event.type, call, "; ".join(detail(event).splitlines()), executor]
-        )
+        where = f"{event.sequence}.{event.place}" if event.place else str(event.sequence)
+        told = "; ".join(detail(event).splitlines())
+        rows.append([where, _clock(event.time), event.type, call, told, executor])
     return table(rows)
 
 
@@ -50,6 +53,7 @@ def detail(event: InstanceEvent) -> str:
         EventType.STARTED: lambda: f"input {_short(event.input)}" if event.input else "",
         EventType.TRANSITION: lambda: f"{event.function}({_short(event.memory)})",
         EventType.TIMER_STARTED: lambda: f"fires at {_clock(event.fire_at)}",
+        EventType.CALL_COMPLETED: lambda: event.error.text() if event.error else _short(event.result),
         EventType.WAITING: lambda: f"parked until {_clock(event.wake_at)}",
         EventType.OUTPUT: lambda: _short(event.output),
         EventType.SUCCEEDED: lambda: _short(event.output),
@@ -64,7 +68,7 @@ def detail(event: InstanceEvent) -> str:
 def statuses_table(statuses: Sequence[InstanceStatus]) -> str:
     """One line a status, in the words of `kubectl get workflowruns -o wide`."""
     # Here, as `run` does without: it loads all of the types of the custom resource.
-    from workflow_operator.reconcile.desired import phase_and_reason
+    from workflow_operator.reconcile.showing.desired import phase_and_reason
 
     rows = [["NAMESPACE", "NAME", "PHASE", "REASON", "STEPS", "STARTED", "ENDED", "INSTANCE"]]
     for status in statuses:

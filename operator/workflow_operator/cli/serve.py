@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import click
+import uvloop
 
 from workflow_operator.app import roles
 from workflow_operator.app.logs import RunNames, configure_logs
@@ -32,7 +33,8 @@ def serve(role: str, run: Callable[[Settings, RunNames], Coroutine[Any, Any, Non
     gc.collect()
     gc.freeze()
     try:
-        asyncio.run(run(settings, names))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run(settings, names))
     except roles.Stopped:
         return
     except WorkflowError as error:

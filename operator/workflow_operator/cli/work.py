@@ -19,7 +19,7 @@ T = TypeVar("T")
 def execute(work: Coroutine[Any, Any, T]) -> T:
     """The result of ``work``; where that cannot be had, this process ends."""
     # What comes of a lost connection is in the error.
-    logging.getLogger("workflow_operator.jetstream.connection").setLevel(logging.ERROR)
+    logging.getLogger("workflow_operator.jetstream.connect.connection").setLevel(logging.ERROR)
     try:
         return asyncio.run(work)
     except WorkflowError as error:

@@ -20,8 +20,8 @@ from kubernetes.aio.config import ConfigException
 from workflow_operator import metrics
 from workflow_operator.cluster.failures import Answer, Request, failure
 from workflow_operator.history.errors import InvalidInput, NotFound, Unavailable, WorkflowError
-from workflow_operator.resources.names import API_VERSION, PLURAL
-from workflow_operator.resources.sighting import identities, sighting
+from workflow_operator.resources.names import API_VERSION, KIND, PLURAL
+from workflow_operator.resources.sighting import identities, sighting, version
 
 JsonObject = dict[str, Any]
 
@@ -30,6 +30,7 @@ REQUEST_TIMEOUT: Final = 10.0
 
 _JSON: Final = "application/json"
 _JSON_PATCH: Final = "application/json-patch+json"
+_METADATA_OF_ONE: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 # A page is in memory at once, as JSON, and the metadata of one object can have a megabyte.
 _PAGE: Final = 100
@@ -107,16 +108,32 @@ class WorkflowRunClient:
                 return uids
             more = f"&continue={quote(page.more, safe='')}"
 
-    async def patch_status(
-        self, namespace: str, name: str, uid: str, resource_version: str, status: JsonObject, *, whole: bool = True
-    ) -> JsonObject:
-        """Replace the whole status of the run, or these fields of it, and return a sighting of the run as it is then.
+    async def put_status(self, namespace: str, name: str, uid: str, resource_version: str, status: JsonObject) -> str:
+        """Replace the whole status of the run, and return its resource version after that.
 
         It lands only on the object with this uid and resource version. Raises Conflict when that has changed or was
         created again, NotFound when it is gone, and InvalidInput when its schema refuses the status.
         """
+        request = Request("update", f"{PLURAL}/status", f"{namespace}/{name}")
+        metadata = {"name": name, "uid": uid, "resourceVersion": resource_version}
+        # Of the rest the API server keeps what it has: spec, labels and finalizers need not be known.
+        body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": status}
+        path = f"{_run(namespace, name)}/status"
+        answer = await self._ask(request, path, body, method="PUT", accept=_METADATA_OF_ONE)
+        try:
+            return version(answer.body)
+        except ValueError as error:
+            raise _no_object(request, answer.body, error) from error
+
+    async def patch_status(
+        self, namespace: str, name: str, uid: str, resource_version: str, fields: JsonObject
+    ) -> JsonObject:
+        """Replace these fields of the status, and return a sighting of the run as it is then.
+
+        As :meth:`put_status`, for who does not know the rest of the status: what it shows of it stays.
+        """
         request = Request("patch", f"{PLURAL}/status", f"{namespace}/{name}")
-        patch = status_patch(uid, resource_version, status, whole=whole)
+        patch = status_patch(uid, resource_version, fields)
         answer = await self._ask(request, f"{_run(namespace, name)}/status", patch, method="PATCH", content=_JSON_PATCH)
         return _sighting(request, answer.body)
 
@@ -209,21 +226,16 @@ class WorkflowRunClient:
         return Answer(response.status, response.headers, said)
 
 
-def status_patch(uid: str, resource_version: str, status: JsonObject, *, whole: bool = True) -> list[JsonObject]:
-    """The JSON patch that replaces the status, or fields of it, of exactly this version of exactly this object.
+def status_patch(uid: str, resource_version: str, fields: JsonObject) -> list[JsonObject]:
+    """The JSON patch that replaces fields of the status of exactly this version of exactly this object.
 
-    A merge patch would not do: it drops every null inside memory and output, and on the status subresource the API
-    server ignores its metadata.uid. The test fails on another uid, and a resource version that is put in place makes
-    the server compare it.
+    A merge patch would not do: on the status subresource the API server ignores its metadata.uid. The test fails on
+    another uid, and a resource version that is put in place makes the server compare it.
     """
     return [
         {"op": "test", "path": "/metadata/uid", "value": uid},
         {"op": "replace", "path": "/metadata/resourceVersion", "value": resource_version},
-        *(
-            [{"op": "add", "path": "/status", "value": status}]
-            if whole
-            else [{"op": "add", "path": f"/status/{name}", "value": value} for name, value in status.items()]
-        ),
+        *({"op": "add", "path": f"/status/{name}", "value": value} for name, value in fields.items()),
     ]
 
 
@@ -243,7 +255,11 @@ def _sighting(request: Request, body: bytes) -> JsonObject:
     try:
         return sighting(body)
     except ValueError as error:
-        raise Unavailable(f"{request}: the answer is no object: {body[:200]!r}: {error}") from error
+        raise _no_object(request, body, error) from error
+
+
+def _no_object(request: Request, body: bytes, error: ValueError) -> Unavailable:
+    return Unavailable(f"{request}: the answer is no object: {body[:200]!r}: {error}")
 
 
 def _object(request: Request, answer: Answer) -> JsonObject:

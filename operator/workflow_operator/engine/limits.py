@@ -26,6 +26,8 @@ class EngineLimits:
         history_events: events of one run after which it is failed. The same as Temporal's, which found it to be where
             replays become too slow.
         history_bytes: bytes of all events of one run after which it is failed; the same as Temporal's.
+        answers_bytes: bytes of all answers to one run's requests after which it is failed: an executor that goes on
+            with the run holds them in memory, those of 16 slots within 256 MiB.
         request_seconds: how long a call from outside (execute, cancel) waits for NATS.
         sandbox: limits of one script.
     """
@@ -38,5 +40,6 @@ class EngineLimits:
     crash_limit: int = 5
     history_events: int = 51_200
     history_bytes: int = 50 * 1024 * 1024
+    answers_bytes: int = 16 * 1024 * 1024
     request_seconds: float = 10.0
     sandbox: Limits = field(default_factory=Limits)

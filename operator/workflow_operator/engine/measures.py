@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 
 from workflow_operator import metrics
 from workflow_operator.engine.clock import Clock
@@ -65,9 +66,13 @@ def counted_limits() -> Iterator[None]:
         raise
 
 
+# To look the counter up costs more than to count.
+_host_calls = cache(metrics.HOST_CALLS.labels)
+
+
 def count_call(name: str, found: New | Unanswered | Recorded) -> None:
     """Count a host call that is known to exist. One that was under way (a sleep) was counted when it began."""
-    (metrics.HOST_CALLS.labels(name) if isinstance(found, New) else metrics.REPLAYED_CALLS).inc()
+    (_host_calls(name) if isinstance(found, New) else metrics.REPLAYED_CALLS).inc()
 
 
 def first_waits(deliveries: Iterable[Delivery], now: datetime) -> list[float]:

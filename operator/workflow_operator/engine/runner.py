@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
+from workflow_operator.engine.driving.write import EventWriter
 from workflow_operator.engine.limits import EngineLimits
-from workflow_operator.engine.write import EventWriter
-from workflow_operator.history import SCRIPT_RULES, DataBus, EventType, InstanceKey, Json, Origin, WorkQueue
+from workflow_operator.history import (
+    SCRIPT_RULES,
+    DataBus,
+    EventType,
+    InstanceEvent,
+    InstanceKey,
+    Json,
+    Origin,
+    WorkQueue,
+)
 from workflow_operator.history.errors import Conflict, InvalidInput, NotSerializable, Unavailable
-from workflow_operator.replay import cancel_request
+from workflow_operator.replay import cancel_request, driver_without_queue
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
 MAX_SCRIPT_CHARACTERS = 65_536
+
+
+class Here(Protocol):
+    """The executor in the same process; see :class:`workflow_operator.engine.Executor`."""
+
+    def offer(self, started: InstanceEvent) -> bool: ...
+
+    def holds(self, key: InstanceKey) -> bool: ...
+
+    async def drives(self, executor_id: str, key: InstanceKey) -> bool: ...
+
+    async def withdraw(self, key: InstanceKey) -> bool: ...
 
 
 class WorkflowRunner:
@@ -28,13 +49,17 @@ class WorkflowRunner:
         queue: hands instances to executors.
         writer: makes the events, with the time and the identities that it is given.
         limits: how large an input may be, and how long a call waits.
+        here: drives instances where they start; None queues all of them.
     """
 
-    def __init__(self, bus: DataBus, queue: WorkQueue, writer: EventWriter, limits: EngineLimits) -> None:
+    def __init__(
+        self, bus: DataBus, queue: WorkQueue, writer: EventWriter, limits: EngineLimits, here: Here | None = None
+    ) -> None:
         self._bus = bus
         self._queue = queue
         self._writer = writer
         self._limits = limits
+        self._here = here
 
     async def execute(
         self,
@@ -46,8 +71,9 @@ class WorkflowRunner:
         *,
         instance_id: UUID | None = None,
         origin: Origin | None = None,
+        first: bool = False,
     ) -> UUID:
-        """Start an instance, and queue it. Idempotent for the same ``instance_id``.
+        """Start an instance: drive it here, or queue it. Idempotent for the same ``instance_id``.
 
         Args:
             namespace: logical grouping of workflows; a DNS label.
@@ -57,15 +83,19 @@ class WorkflowRunner:
             labels: metadata for classification, carried in every status.
             instance_id: the identity of the instance; None draws one.
             origin: the object that it is started for.
+            first: nobody can have begun it, and the caller starts it again if nothing comes of it: so it may be driven
+                here before anything of it is stored.
 
         Returns:
-            The instance ID. The instance survives any crash from here on.
+            The instance ID. Unless ``first``, the instance survives any crash from here on.
 
         Raises:
             InvalidInput: the namespace, the script or the arguments cannot be accepted.
             Unavailable: NATS does not answer; the instance may have been started, so call again with the same ID.
         """
         key = InstanceKey(namespace, instance_id or self._writer.new_id())
+        if self._driven_here(key):
+            return key.instance_id
         fields: dict[str, Any] = {
             "metadata": dict(labels or {}),
             "script": _checked_script(key, script),
@@ -78,23 +108,30 @@ class WorkflowRunner:
         if origin is not None:
             fields["origin"] = origin
         started = self._writer.event(key, EventType.STARTED, **fields)
+        if first and self._here is not None and self._here.offer(started):
+            return key.instance_id
         async with self._answered_in_time(key):
+            stored: InstanceEvent | None = None
             try:
-                await self._bus.push_instance_event(started, expected=0)
+                stored = await self._bus.push_instance_event(started, expected=0)
             except Conflict:
                 history = await self._bus.query_history(key, slim=True)
-                if history and history[-1].terminal:
+                if history and (history[-1].terminal or await self._driven_elsewhere(history)):
                     return key.instance_id
-            await self._queue.enqueue(key)
+            await self._queue.enqueue(key, started=stored)
         return key.instance_id
 
     async def cancel(self, key: InstanceKey, reason: str) -> bool:
         """Ask for the end of an instance; False if it has ended already, or does not exist. Idempotent.
 
+        What is driven here and was never stored ends at once, and leaves nothing behind.
+
         Raises:
             Unavailable: NATS does not answer; call again.
         """
         async with self._answered_in_time(key):
+            if self._here is not None and await self._here.withdraw(key):
+                return True
             while events := await self._bus.query_history(key, slim=True):
                 if events[-1].terminal:
                     return False
@@ -118,8 +155,18 @@ class WorkflowRunner:
         Raises:
             Unavailable: NATS does not answer; call again.
         """
+        if self._driven_here(key):
+            return False
         async with self._answered_in_time(key):
             return await self._queue.enqueue(key)
+
+    def _driven_here(self, key: InstanceKey) -> bool:
+        return self._here is not None and self._here.holds(key)
+
+    async def _driven_elsewhere(self, history: Sequence[InstanceEvent]) -> bool:
+        """Whether the executor that the instance started at drives it: it is in no queue, and belongs in none."""
+        driver = driver_without_queue(history)
+        return driver is not None and self._here is not None and await self._here.drives(driver.id, history[0].key)
 
     @asynccontextmanager
     async def _answered_in_time(self, key: InstanceKey) -> AsyncIterator[None]:

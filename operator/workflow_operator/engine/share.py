@@ -8,6 +8,8 @@ from workflow_operator.engine.limits import EngineLimits
 
 # Who was refused or seen to wait is believed to wait for this long: the queue offers it again every second or two.
 _WAITS_SECONDS = 3.0
+# Once one of a namespace was taken from the queue, the next one that waits there is refused again before this is over.
+_NEXT_SECONDS = 0.1
 
 
 def may_take(held: int, free: int, share: float) -> bool:
@@ -29,6 +31,8 @@ class Shares:
         self._limits = limits
         self._held: Counter[str] = Counter()
         self._refused: dict[str, float] = {}
+        # Those of them of which one is in the queue still.
+        self._queued: dict[str, float] = {}
         self._all_wait_until = 0.0
 
     @property
@@ -43,8 +47,29 @@ class Shares:
         """Whether it may have another slot. Who may not is known to wait from ``now`` on (seconds)."""
         admitted = may_take(self._held[namespace], self.free, self._limits.namespace_slots_share)
         if not admitted:
-            self._refused[namespace] = now + _WAITS_SECONDS
+            self._refused[namespace] = self._queued[namespace] = now + _WAITS_SECONDS
         return admitted
+
+    def admits_start(self, namespace: str, now: float) -> bool:
+        """Whether a run of it that was never queued may have a slot: none that one in the queue could have.
+
+        So of one namespace nobody is overtaken, and to each of the others that waits and may take a slot one is left.
+        """
+        if self.waits(namespace, now):
+            return False
+        share = self._limits.namespace_slots_share
+        first = sum(may_take(self._held[name], self.free, share) for name in self._queued)
+        return may_take(self._held[namespace], self.free - first, share)
+
+    def waits(self, namespace: str, now: float) -> bool:
+        """Whether one of it is known to wait in the queue, or any one that finds no slot at all."""
+        self._queued = {name: until for name, until in self._queued.items() if until > now}
+        return namespace in self._queued or self._all_wait_until > now
+
+    def taken_from_queue(self, namespace: str, now: float) -> None:
+        """One that was queued has its slot: whether there are more is known at once."""
+        if namespace in self._queued:
+            self._queued[namespace] = now + _NEXT_SECONDS
 
     def take(self, namespace: str) -> None:
         self._held[namespace] += 1

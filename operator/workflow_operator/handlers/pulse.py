@@ -22,11 +22,16 @@ class Pulse:
         self._watches = watches
         self._began = now
         self._heard: dict[str, float] = {}
+        self._listed: set[str] = set()
         self._answering_since: float | None = None
 
     def heard(self, watch: str, now: float) -> None:
         """A watch has said something."""
         self._heard[watch] = now
+
+    def listed(self, watch: str) -> None:
+        """The list before a watch was read to its end."""
+        self._listed.add(watch)
 
     def server_answers(self, answers: bool, now: float) -> None:
         """Whether the API server answers to others than the watch."""
@@ -37,19 +42,19 @@ class Pulse:
 
     @property
     def begun(self) -> bool:
-        """Whether every watch has spoken once."""
-        return len(self._heard) >= self._watches
+        """Whether all objects have been seen once: the list before every watch was read."""
+        return len(self._listed) >= self._watches
 
     def silence(self, now: float) -> float:
         """Seconds for which the quietest watch has said nothing."""
-        return now - (min(self._heard.values()) if self.begun else self._began)
+        return now - (min(self._heard.values()) if len(self._heard) >= self._watches else self._began)
 
     def problem(self, now: float) -> str | None:
         """None if the watch is well, else what is wrong, in words for /readyz."""
         silence = self.silence(now)
         if silence >= SILENT_SECONDS:
             return f"has said nothing for {silence:.0f} s; expected something each {BOOKMARK_SECONDS:.0f} s"
-        return None if self.begun else "not begun yet"
+        return None if self.begun else "has not read the list of all runs yet"
 
     def dead(self, now: float) -> bool:
         """Whether the process has to begin anew: the server answers, and the watch does not speak."""

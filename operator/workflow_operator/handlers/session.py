@@ -7,16 +7,17 @@ an object of any size costs its bytes for a moment, and nothing after that.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 import kopf
+import msgspec
 from aiohttp import ClientPayloadError, ClientResponse, ClientSession, StreamReader, TCPConnector
 
+from workflow_operator.handlers.listing import read_on
 from workflow_operator.resources.names import PLURAL
-from workflow_operator.resources.sighting import page, watch_event
+from workflow_operator.resources.sighting import watch_event
 
 logger = logging.getLogger(__name__)
 
@@ -28,50 +29,62 @@ QUIET_SECONDS: Final = 65.0
 
 _LIST_AGAIN: Final = b'{"type": "ERROR", "object": {"kind": "Status", "code": 410}}\n'
 
-Heard = Callable[[str], None]
-"""Called with the path of a watch whenever the API server has said something there: an event, a bookmark, a list."""
+
+class Listener(NamedTuple):
+    """Who is told of what comes, before kopf is: all in the thread of the watch."""
+
+    heard: Callable[[str], None]
+    """Called with the path of a watch whenever the API server has said something: an event, a bookmark, a page."""
+    listed: Callable[[str], None]
+    """Called with the path of a watch when its list has been read to the end."""
+    over: Callable[[list[dict[str, Any]]], None]
+    """Called with the sightings of those runs in a list that are over; kopf is not told of them."""
+    appeared: Callable[[dict[str, Any], memoryview], None]
+    """Called with the sighting of an object that was created while we watched, and its JSON, which it must copy."""
+    knows: Callable[[dict[str, Any]], bool]
+    """Called with the sighting of an object that has changed: whether that is known, so that nobody need be told."""
 
 
-def slim_session(info: kopf.ConnectionInfo, heard: Heard) -> kopf.AiohttpSession:
+def slim_session(info: kopf.ConnectionInfo, listener: Listener) -> kopf.AiohttpSession:
     """A session for the same server and the same login.
 
     Each is unlike every other, so that kopf tries a login again that was refused once.
     """
 
     class Response(_SlimResponse):
-        told = staticmethod(heard)
+        told = listener
 
     session = ClientSession(
         connector=TCPConnector(limit=0, ssl=info.as_ssl_context()),
-        headers=info.as_http_headers(),
+        # The API server would compress a page of a list, which takes both sides longer than to send it.
+        headers={**info.as_http_headers(), "Accept-Encoding": "identity"},
         response_class=Response,
         proxy=info.proxy_url,
         trust_env=info.trust_env,
     )
+    Response.client = session
     return kopf.AiohttpSession(server=info.server, default_namespace=info.default_namespace, aiohttp_session=session)
 
 
 class _SlimResponse(ClientResponse):
     """An answer about runs, as sightings; any other as it is."""
 
-    told: Heard
+    told: Listener
+    client: ClassVar[ClientSession]
 
     async def start(self, connection: Any) -> ClientResponse:
         await super().start(connection)
         if self._about_runs and "watch" in self.url.query:
-            self.content = _Lines(self.content, lambda: self.told(self.url.path))  # type: ignore[assignment]
+            self.content = _Lines(self.content, self.told, self.url.path)  # type: ignore[assignment]
         return self
 
     async def json(self, **options: Any) -> Any:
         if not self._about_runs:
             return await super().json(**options)
-        found, faults = page(await self.read())
-        # Read already, and as large as all the objects in it.
+        body = await self.read()
+        # As large as all the objects in it.
         self._body = None
-        for fault in faults:
-            logger.error("left out of the list of runs: %s", fault)
-        self.told(self.url.path)
-        return found
+        return await read_on(body, self.url, self.client.get, self.told)
 
     @property
     def _about_runs(self) -> bool:
@@ -81,9 +94,10 @@ class _SlimResponse(ClientResponse):
 class _Lines:
     """The body of a watch: events as they come, each as a sighting on a line of its own."""
 
-    def __init__(self, content: StreamReader, heard: Callable[[], None]) -> None:
+    def __init__(self, content: StreamReader, listener: Listener, path: str) -> None:
         self._content = content
-        self._heard = heard
+        self._listener = listener
+        self._path = path
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._content, name)
@@ -110,21 +124,26 @@ class _Lines:
             if len(rest) > MAX_LINE_BYTES:
                 raise ClientPayloadError(f"an event of more than {MAX_LINE_BYTES} bytes in the watch")
             for line in filter(None, lines):
-                self._heard()
-                if (slim := slim_line(line)) is not None:
+                self._listener.heard(self._path)
+                if (slim := slim_line(line, self._listener)) is not None:
                     yield slim
         if rest:
             # Half an event is none. kopf takes up the watch again where the last whole one stood.
             raise ClientPayloadError(f"the watch was cut in the middle of an event, after {len(rest)} bytes of it")
 
 
-def slim_line(line: bytes) -> bytes | None:
-    """One event of a watch with a sighting in place of its object; None if it cannot be read, which is logged.
+def slim_line(line: bytes, listener: Listener) -> bytes | None:
+    """One event of a watch with a sighting in place of its object; None if that tells nothing new.
 
-    One object must not stop the watch of all others.
+    None also if it cannot be read, which is logged: one object must not stop the watch of all others.
     """
     try:
-        return json.dumps(watch_event(line)).encode() + b"\n"
-    except ValueError as error:
+        seen = watch_event(line)
+        if seen.kind == "ADDED":
+            listener.appeared(seen.object, seen.text)
+        elif seen.kind == "MODIFIED" and listener.knows(seen.object):
+            return None
+        return msgspec.json.encode({"type": seen.kind, "object": seen.object}) + b"\n"
+    except Exception as error:
         logger.error("left out an event of the watch, %r: %s", line[:200], error)
         return None

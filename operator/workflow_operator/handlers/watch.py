@@ -12,9 +12,11 @@ from collections.abc import Callable, Collection, Coroutine, MutableMapping
 from typing import Any, Protocol, cast
 
 import kopf
+import uvloop
 
+from workflow_operator.handlers.listing import FIRST_OBJECTS
 from workflow_operator.handlers.pulse import Pulse
-from workflow_operator.handlers.session import Heard, slim_session
+from workflow_operator.handlers.session import Listener, slim_session
 from workflow_operator.resources.names import GROUP, PLURAL, VERSION
 
 logger = logging.getLogger(__name__)
@@ -24,17 +26,29 @@ logger = logging.getLogger(__name__)
 _RECURSION_LIMIT = 25_000
 _STACK_BYTES = 128 * 1024 * 1024
 
-# A page of a list is in memory at once, and objects may have 1.5 MiB each.
-_PAGE_OBJECTS = 25
+# The pulse counts in tens of seconds.
+_HEARD_SECONDS = 1.0
 
 # Together about ten minutes: what outlasts them ends the process, and Kubernetes starts it again.
 _API_ERROR_BACKOFFS_SECONDS = (0.5, 1, 2, 3, 5, 8, 13, *(20 for _ in range(28)))
 
 
 class ObjectSink(Protocol):
-    """Takes in what the watch sees."""
+    """Takes in what the watch sees: sightings."""
 
-    def object_changed(self, run: dict[str, Any]) -> None: ...
+    def appeared(self, run: dict[str, Any], text: memoryview) -> None:
+        """An object was created while we watched. Called in the thread of the watch, before object_changed.
+
+        ``text`` is its whole JSON, to be copied if it is to be kept.
+        """
+
+    def knows(self, run: dict[str, Any]) -> bool:
+        """Whether a change of an object is known already: then it is not told of. Called in the thread of the watch."""
+
+    def object_changed(self, run: dict[str, Any], *, appeared: bool = False) -> None: ...
+
+    def object_over(self, run: dict[str, Any]) -> None:
+        """A list holds an object that shows the end of its run, and all that belongs to it."""
 
     def object_deleted(self, run: dict[str, Any]) -> None: ...
 
@@ -56,8 +70,19 @@ async def watch_runs(sink: ObjectSink, *, pulse: Pulse, namespaces: Collection[s
     loop = asyncio.get_running_loop()
     stop, ready = threading.Event(), threading.Event()
 
+    told: dict[str, float] = {}
+
     def heard(watch: str) -> None:
-        loop.call_soon_threadsafe(pulse.heard, watch, time.monotonic())
+        # Each call wakes the other thread.
+        if (now := time.monotonic()) - told.get(watch, -_HEARD_SECONDS) >= _HEARD_SECONDS:
+            told[watch] = now
+            loop.call_soon_threadsafe(pulse.heard, watch, now)
+
+    def listed(watch: str) -> None:
+        loop.call_soon_threadsafe(pulse.listed, watch)
+
+    def over(runs: list[dict[str, Any]]) -> None:
+        loop.call_soon_threadsafe(_hand_over_ended, sink, runs)
 
     def see(kind: str | None, run: dict[str, Any]) -> None:
         loop.call_soon_threadsafe(_hand_over, sink, kind, run)
@@ -65,7 +90,7 @@ async def watch_runs(sink: ObjectSink, *, pulse: Pulse, namespaces: Collection[s
     async def watch() -> None:
         try:
             await kopf.operator(
-                registry=_registry(see, heard),
+                registry=_registry(see, Listener(heard, listed, over, sink.appeared, sink.knows)),
                 settings=_settings(),
                 # kopf would ask for the name of the user, and one that the cluster has numbered has none.
                 identity=cast(Any, "workflow-operator"),
@@ -104,7 +129,8 @@ def _in_thread(work: Callable[[], Coroutine[None, None, None]]) -> asyncio.Futur
 
     def run() -> None:
         try:
-            asyncio.run(work())
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(work())
         except Exception as error:
             loop.call_soon_threadsafe(end, error)
         else:
@@ -124,13 +150,22 @@ def _hand_over(sink: ObjectSink, kind: str | None, run: dict[str, Any]) -> None:
         if kind == "DELETED":
             sink.object_deleted(run)
         else:
-            sink.object_changed(run)
+            # What a list tells of, the first or a later one, has no kind.
+            sink.object_changed(run, appeared=kind == "ADDED")
     except Exception:
         # An object that an older or newer CRD let in must not stop the watch of all others.
         logger.exception("cannot take in WorkflowRun %r", run.get("metadata"))
 
 
-def _registry(see: Callable[[str | None, dict[str, Any]], None], heard: Heard) -> kopf.OperatorRegistry:
+def _hand_over_ended(sink: ObjectSink, runs: list[dict[str, Any]]) -> None:
+    for run in runs:
+        try:
+            sink.object_over(run)
+        except Exception:
+            logger.exception("cannot take in WorkflowRun %r", run.get("metadata"))
+
+
+def _registry(see: Callable[[str | None, dict[str, Any]], None], listener: Listener) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
@@ -141,7 +176,7 @@ def _registry(see: Callable[[str | None, dict[str, Any]], None], heard: Heard) -
     async def login(**kwargs: Any) -> kopf.AiohttpSession | None:
         info = None if os.environ.get("KUBECONFIG") else kopf.login_with_service_account(**kwargs)
         info = info or kopf.login_with_kubeconfig(**kwargs)
-        return None if info is None else slim_session(info, heard)
+        return None if info is None else slim_session(info, listener)
 
     return registry
 
@@ -157,7 +192,7 @@ def _settings() -> kopf.OperatorSettings:
     # An idle worker would hold a slot.
     settings.queueing.worker_limit = None
     settings.queueing.idle_timeout = 1.0
-    settings.watching.chunk_size = _PAGE_OBJECTS
+    settings.watching.chunk_size = FIRST_OBJECTS
     # The API server sends a bookmark each minute: silence for longer is a dead connection.
     settings.watching.inactivity_timeout = 70.0
     settings.networking.error_backoffs = _API_ERROR_BACKOFFS_SECONDS
@@ -182,6 +217,9 @@ class _NoProgress(kopf.ProgressStorage):
 
 class _NoDiffBase(kopf.DiffBaseStorage):
     """kopf keeps a copy of each object in an annotation, to tell what changed; nobody asks."""
+
+    def build(self, **_: Any) -> Any:
+        return {}
 
     def fetch(self, **_: Any) -> None:
         return None

@@ -4,6 +4,7 @@ Pure: nothing here does I/O, reads a clock or draws a random number.
 """
 
 from workflow_operator.history.arguments import arguments_json, digest, matches
+from workflow_operator.history.commits import Commit, EncodedCommit, commit_ids, decode_commit, encode_commit, named
 from workflow_operator.history.events import (
     SCRIPT_RULES,
     TERMINAL_TYPES,
@@ -33,8 +34,10 @@ __all__ = [
     "CallRecord",
     "Caught",
     "CaughtStep",
+    "Commit",
     "DataBus",
     "Delivery",
+    "EncodedCommit",
     "ErrorInfo",
     "EventType",
     "ExecutorRef",
@@ -49,12 +52,16 @@ __all__ = [
     "StatusValue",
     "WorkQueue",
     "arguments_json",
+    "commit_ids",
+    "decode_commit",
     "decode_event",
     "decode_status",
     "digest",
+    "encode_commit",
     "encode_event",
     "encode_status",
     "fold",
     "matches",
+    "named",
     "well_formed",
 ]

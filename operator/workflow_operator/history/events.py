@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -44,6 +44,9 @@ class LetGo(StrEnum):
 # 0 is what 0.2.0 and older releases started: values lose what JSON loses, and nobody hears of rejections that are not
 # awaited. A run keeps the rules that it began with, so that what is recorded of it is recorded again in a replay.
 SCRIPT_RULES = 1
+
+NOBODY = UUID(int=0)
+"""The instance of an event that does not tell it."""
 
 SLIM_BYTES = 4096
 LEFT_OUT = Json.of("…")
@@ -121,10 +124,11 @@ class Origin(Record, frozen=True, kw_only=True):
 
 
 class InstanceEvent(Record, frozen=True, kw_only=True):
-    """One event of the history. ``sequence``, ``previous`` and ``size`` are the transport's, not part of the payload.
+    """One event of the history. ``sequence``, ``previous``, ``place`` and ``size`` are the transport's, not part of it.
 
-    ``sequence`` is the position in the history stream; ``previous`` that of the event before it of the same
-    instance (0 for ``started``), so that a reader sees a gap; ``size`` the bytes of the payload.
+    ``sequence`` is the position of its commit in the history stream; ``previous`` that of the commit before it of the
+    same instance (0 for ``started``), so that a reader sees a gap; ``place`` counts the events of the commit from 0;
+    ``size`` is the bytes of the payload, and adds up to those of the commit.
     """
 
     VALUES: ClassVar = ("input", "memory", "output", "result")
@@ -132,8 +136,9 @@ class InstanceEvent(Record, frozen=True, kw_only=True):
 
     version: Literal[1, 2]
     event_id: UUID
-    instance_id: UUID
-    namespace: str
+    # Absent in a commit, which tells them once; in what is read neither is.
+    instance_id: UUID = NOBODY
+    namespace: str = ""
     type: EventType
     time: datetime
 
@@ -163,11 +168,16 @@ class InstanceEvent(Record, frozen=True, kw_only=True):
 
     sequence: int = 0
     previous: int = 0
+    place: int = 0
     size: int = 0
 
     @property
     def key(self) -> InstanceKey:
         return InstanceKey(self.namespace, self.instance_id)
+
+    def values(self) -> list[Json]:
+        """Those that it carries."""
+        return [value for name in self.VALUES if (value := getattr(self, name)) is not None]
 
     @property
     def terminal(self) -> bool:
@@ -191,25 +201,59 @@ _DECODER = msgspec.json.Decoder(InstanceEvent)
 _TYPES = frozenset(map(str, EventType))
 
 
+class Within(NamedTuple):
+    """What a commit tells of all events in it."""
+
+    key: InstanceKey
+    executor: ExecutorRef | None
+
+
 def decode_event(
-    data: bytes, *, sequence: int = 0, previous: int = 0, key: InstanceKey | None = None, slim: bool = False
+    data: bytes,
+    *,
+    sequence: int = 0,
+    previous: int = 0,
+    place: int = 0,
+    key: InstanceKey | None = None,
+    slim: bool = False,
+    within: Within | None = None,
 ) -> InstanceEvent:
     """Read an event; ``key`` is the instance in whose history it stands, ``slim`` reads it as a replay needs it.
+
+    ``within``: what the commit that it is in tells of it.
 
     Raises:
         UnknownFormat: a newer version, or a type that this release does not know. The reader must not guess:
             it leaves the message to a newer replica.
         InvalidInput: not an event at all, or one of another instance.
     """
-    event = decode(_DECODER, data, f"history sequence {sequence}: event", BYTES_DIGEST_VERSION, _TYPES)
+    event = decode(_DECODER, data, lambda: f"{_where(sequence, place)}: event", BYTES_DIGEST_VERSION, _TYPES)
+    if within is not None:
+        if event.instance_id is NOBODY:
+            force_setattr(event, "instance_id", within.key.instance_id)
+        if not event.namespace:
+            force_setattr(event, "namespace", within.key.namespace)
+        if event.executor is None:
+            force_setattr(event, "executor", within.executor)
+    elif event.instance_id is NOBODY or not event.namespace:
+        raise InvalidInput(f"{_where(sequence, place)}: an event that does not tell its instance")
     if key is None:
         _ = event.key
-    elif event.namespace != key.namespace or event.instance_id != key.instance_id:
+    elif event.namespace != key.namespace or event.instance_id.int != key.instance_id.int:
         raise InvalidInput(
-            f"history sequence {sequence}: an event of instance {event.namespace[:80]}/{event.instance_id} in the "
+            f"{_where(sequence, place)}: an event of instance {event.namespace[:80]}/{event.instance_id} in the "
             f"history of instance {key}"
         )
+    else:
+        # One for all that are read with this key.
+        force_setattr(event, "instance_id", key.instance_id)
     force_setattr(event, "sequence", sequence)
     force_setattr(event, "previous", previous)
+    if place:
+        force_setattr(event, "place", place)
     force_setattr(event, "size", len(data))
-    return event.slim() if slim else event
+    return event.slim() if slim and len(data) > SLIM_BYTES else event
+
+
+def _where(sequence: int, place: int) -> str:
+    return f"history sequence {sequence}" + (f", place {place}" if place else "")

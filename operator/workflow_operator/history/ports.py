@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from workflow_operator.history.commits import Commit
 from workflow_operator.history.errors import Terminal
 from workflow_operator.history.events import ExecutorRef, InstanceEvent
 from workflow_operator.history.status import InstanceStatus
@@ -21,21 +22,26 @@ from workflow_operator.history.subjects import InstanceKey
 class DataBus(Protocol):
     """Carries events, and answers queries for statuses and histories."""
 
-    async def push_instance_event(self, event: InstanceEvent, expected: int) -> InstanceEvent:
-        """Append one event, if the instance's last event still has the sequence ``expected`` (0: none yet).
+    async def append(self, events: Commit, expected: int) -> list[InstanceEvent]:
+        """Append events of one instance as one commit, if its last commit still has the sequence ``expected`` (0: none
+        yet): all of them or none.
 
-        Returns the event with ``sequence`` and ``previous`` set. It is stored when this returns. An append
-        without an answer is tried again, identical, until the transport answers: cancel the call to give up.
+        Returns the events with ``sequence``, ``previous`` and ``place`` set. They are stored when this returns. An
+        append without an answer is tried again, identical, until the transport answers: cancel the call to give up.
 
         Raises:
-            Conflict: someone else appended first, and this event is not among what follows ``expected``.
+            Conflict: someone else appended first, and no commit of these events is among what follows ``expected``.
             PayloadTooLarge: larger than the transport carries.
+            ValueError: no events, more than MAX_EVENTS, or of several instances.
         """
+
+    async def push_instance_event(self, event: InstanceEvent, expected: int) -> InstanceEvent:
+        """Append one event, as a commit of its own. Errors as of :meth:`append`."""
 
     def read_history(self, key: InstanceKey, *, after: int = 0, slim: bool = False) -> AsyncIterator[InstanceEvent]:
         """The events of an instance with a sequence greater than ``after``, in order; ``slim`` as a replay needs them.
 
-        A history can have any size: at most one event and a MiB more of them are in memory at once, and others get
+        A history can have any size: at most one commit and a MiB more of them are in memory at once, and others get
         their turn meanwhile.
 
         Raises:
@@ -110,14 +116,22 @@ class Delivery(Protocol):
         """When it was queued, by the transport's clock."""
 
     @property
+    def started(self) -> InstanceEvent | None:
+        """The history as it was when it was queued, if that was ``started`` alone; None where the message does not hold
+        it. No more than a hint: there may be more by now."""
+
+    @property
     def released(self) -> Release | None:
         """What the holder that released it last said. Who fell silent since then said nothing."""
 
     async def extend(self) -> None:
         """Keep holding it. Failures are silent: the history fences a holder that lost it."""
 
-    async def ack(self) -> None:
-        """Done with it: only after a terminal or parked tail was read back or appended."""
+    async def ack(self, *, confirmed: bool = True) -> None:
+        """Done with it: only after a terminal or parked tail was read back or appended.
+
+        ``confirmed``: when this returns, the instance can be queued again. Nobody queues one that has ended.
+        """
 
     async def retry(self, delay_seconds: float) -> None:
         """Give it back, to be delivered again after the delay. Failures are silent: it is delivered again anyway."""
@@ -141,8 +155,13 @@ class QueueDepth:
 class WorkQueue(Protocol):
     """Queues instances for executors: at most one message for an instance at a time."""
 
-    async def enqueue(self, key: InstanceKey) -> bool:
+    async def enqueue(
+        self, key: InstanceKey, release: Release | None = None, started: InstanceEvent | None = None
+    ) -> bool:
         """Queue the instance; False if it is queued or held already.
+
+        ``release``: the word of who let go of it. ``started``: its history, if it has nothing else yet, which whoever
+        takes the instance need not read then; a large one is left out.
 
         Its holder may have read the history for the last time and be about to ack. Who must be sure that an event is
         seen answers False with ``enqueue_at`` that event's time or now: a timer waits until the holder is done.

@@ -134,6 +134,8 @@ def _begin(event: InstanceEvent) -> InstanceStatus:
         entrypoint=event.entrypoint,
         input=event.input,
         origin=event.origin,
+        # Named by whoever drives the instance where it starts.
+        executor=event.executor,
         history_sequence=event.sequence,
         history_bytes=event.size,
     )
@@ -154,7 +156,7 @@ def decode_status(data: bytes, *, sequence: int = 0, key: InstanceKey | None = N
         UnreadableStatus: not a status at all, or that of another instance.
     """
     try:
-        status = decode(_DECODER, data, f"status sequence {sequence}: status", FORMAT_VERSION)
+        status = decode(_DECODER, data, lambda: f"status sequence {sequence}: status", FORMAT_VERSION)
         _ = status.key
     except InvalidInput as error:
         raise UnreadableStatus(str(error), sequence) from error

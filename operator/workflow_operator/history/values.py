@@ -62,7 +62,8 @@ class Json:
             data = text.encode()
         except UnicodeEncodeError:
             data = well_formed(text).encode()
-        _check_depth_and_numbers(data, "a value")
+        if not isinstance(value, str):
+            _check_depth_and_numbers(data, "a value")
         return cls(data)
 
     @classmethod
@@ -78,11 +79,14 @@ class Json:
         if max_bytes is not None and len(data) > max_bytes:
             raise PayloadTooLarge(f"{what} has {len(data)} bytes as JSON; expected at most {max_bytes}")
         data = bytes(data)
-        try:
-            str(data, "utf-8")
-        except UnicodeDecodeError as error:
-            raise NotSerializable(f"{what} is not JSON in UTF-8: {error}") from error
-        data = without_lone_surrogates(data)
+        if _SMALL.fullmatch(data):
+            return cls(data)
+        if not data.isascii() or b"\\" in data:
+            try:
+                str(data, "utf-8")
+            except UnicodeDecodeError as error:
+                raise NotSerializable(f"{what} is not JSON in UTF-8: {error}") from error
+            data = without_lone_surrogates(data)
         try:
             _SYNTAX.decode(data)
         except ValueError as error:
@@ -118,17 +122,23 @@ class Json:
 Json.NULL = Json(b"null")
 
 _COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+# Most values of markers: nothing is to be looked for in them.
+_SMALL = re.compile(rb"-?(?:0|[1-9][0-9]{0,30})|\"[ !#-\[\]-~]{0,100}\"|null|true|false")
 _SYNTAX = msgspec.json.Decoder(msgspec.Raw)
 
 
 def well_formed(text: str) -> str:
     """Halves that lie side by side become one character again, a lone one becomes U+FFFD."""
+    if text.isascii():
+        return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def nesting(data: bytes, most: int = MAX_NESTING) -> int:
     """How many levels of arrays and objects this JSON has; ``most`` + 1 for more than ``most``, and for no JSON."""
-    if data.count(b"[") + data.count(b"{") <= 1:
+    if not (opened := data.count(b"[") + data.count(b"{")):
+        return 0
+    if opened == 1:
         # A bracket that is the only one and does not begin the value stands in a string.
         return int(data.lstrip(b" \t\r\n")[:1] in (b"[", b"{"))
     brackets = _outside_strings(data).translate(_ONE_KIND, _NO_BRACKETS)
@@ -159,6 +169,8 @@ def _outside_strings(data: bytes) -> bytes:
 def _check_depth_and_numbers(data: bytes, what: str) -> None:
     if nesting(data) > MAX_NESTING:
         raise _too_deep(what)
+    if len(data) < _MOST_DIGITS and b"e" not in data and b"E" not in data:
+        return
     shapes = data.translate(_SHAPES)
     if any(shape in shapes for shape in _MAYBE_TOO_LARGE):
         for number in _NUMBER.findall(_outside_strings(data)):
@@ -175,7 +187,8 @@ def _too_deep(what: str) -> NotSerializable:
 
 # A quick look first, faster than any regular expression: a number needs such a part to be too large, and few texts have
 # one.
-_MAYBE_TOO_LARGE = (b"e111", b"e+111", b"1" * 300)
+_MOST_DIGITS = 300
+_MAYBE_TOO_LARGE = (b"e111", b"e+111", b"1" * _MOST_DIGITS)
 _SHAPES = bytes.maketrans(b"0123456789E", b"1111111111e")
 _NUMBER = re.compile(rb"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _INFINITE = (float("inf"),)
@@ -183,7 +196,7 @@ _INFINITE = (float("inf"),)
 
 def without_lone_surrogates(data: bytes) -> bytes:
     """JSON in which each escape of a lone half of a surrogate pair is U+FFFD, as in V8's toWellFormed."""
-    if not _ESCAPED_HALF.search(data):
+    if b"\\" not in data or not _ESCAPED_HALF.search(data):
         return data
     # 0xFE and 0xFF are no UTF-8: they stand for what is no escape of a lone half, so that every step is done in C.
     data = data.replace(rb"\\", b"\xff")

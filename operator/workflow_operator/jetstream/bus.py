@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from itertools import chain, islice, repeat
 from uuid import UUID
 
 from workflow_operator import metrics
+from workflow_operator.history.commits import Commit, commit_ids, decode_commit, encode_commit, named
 from workflow_operator.history.errors import (
     Conflict,
     InvalidInput,
@@ -18,14 +18,14 @@ from workflow_operator.history.errors import (
     Unavailable,
     UnknownFormat,
 )
-from workflow_operator.history.events import InstanceEvent, decode_event, encode_event
+from workflow_operator.history.events import InstanceEvent
 from workflow_operator.history.status import InstanceStatus, decode_status, encode_status
 from workflow_operator.history.subjects import HISTORY as HISTORY_PREFIX
 from workflow_operator.history.subjects import STATUS as STATUS_PREFIX
 from workflow_operator.history.subjects import InstanceKey
-from workflow_operator.jetstream.answers import OUTDATED, TOO_LARGE, Answer, read_answer
-from workflow_operator.jetstream.connection import Connection
-from workflow_operator.jetstream.headers import (
+from workflow_operator.jetstream.connect.answers import OUTDATED, TOO_LARGE, Answer, read_answer
+from workflow_operator.jetstream.connect.connection import Connection
+from workflow_operator.jetstream.connect.headers import (
     EXPECTED_SEQUENCE,
     HISTORY_SEQUENCE,
     PREVIOUS_SEQUENCE,
@@ -34,7 +34,7 @@ from workflow_operator.jetstream.headers import (
     size,
 )
 from workflow_operator.jetstream.reads import Stored, direct_batch, last_of_every, leader_next
-from workflow_operator.jetstream.topology import HISTORY, STATUS
+from workflow_operator.jetstream.streams.topology import HISTORY, STATUS
 
 logger = logging.getLogger(__name__)
 
@@ -67,69 +67,82 @@ class JetStreamDataBus:
         self._backoff = tuple(backoff_seconds)
 
     async def push_instance_event(self, event: InstanceEvent, expected: int) -> InstanceEvent:
-        data = encode_event(event)
+        (stored,) = await self.append([event], expected)
+        return stored
+
+    async def append(self, events: Commit, expected: int) -> list[InstanceEvent]:
+        commit = encode_commit(events)
+        key, what = events[0].key, named(events)
         headers = {EXPECTED_SEQUENCE: str(expected), PREVIOUS_SEQUENCE: str(expected)}
-        self._check_size(f"{event.type} event of instance {event.key}", data, headers)
+        self._check_size(f"{what} of instance {key}", commit.data, headers)
         refusals = 0
         for attempt, pause in enumerate(self._pauses()):
             try:
-                sequence = await self._append(event, expected, data, headers)
+                sequence = await self._append(events, expected, commit.data, headers)
                 if sequence is not None:
                     metrics.HISTORY_APPENDS.labels("stored").inc()
-                    return event.replace(sequence=sequence, previous=expected, size=len(data))
+                    return commit.stored(events, sequence=sequence, previous=expected)
                 refusals += 1
             except Unavailable as error:
                 # The connection has told of its loss already; this tells of an instance that it holds up.
                 level = logging.WARNING if attempt == len(self._backoff) else logging.DEBUG
-                logger.log(level, "%s event of %s: no answer, trying again: %s", event.type, event.key, error)
+                logger.log(level, "%s of %s: no answer, trying again: %s", what, key, error)
             if refusals == _MAX_REFUSALS:
                 break
             metrics.HISTORY_APPENDS.labels("repeated").inc()
             await asyncio.sleep(pause)
         metrics.HISTORY_APPENDS.labels("conflict").inc()
         raise Conflict(
-            f"instance {event.key}: {event.type} expected sequence {expected} to be the last, but the history ends "
-            "before it; read the history again and decide anew"
+            f"instance {key}: {what} expected sequence {expected} to be the last, but the history ends before it; "
+            "read the history again and decide anew"
         )
 
     def _pauses(self) -> Iterator[float]:
         return chain(self._backoff, repeat(self._backoff[-1]))
 
-    async def _append(self, event: InstanceEvent, expected: int, data: bytes, headers: dict[str, str]) -> int | None:
+    async def _append(self, events: Commit, expected: int, data: bytes, headers: dict[str, str]) -> int | None:
         """One attempt: the sequence, or None when it must be repeated as it is."""
-        subject = event.key.history_subject
-        answer = await self._publish(subject, data, headers)
+        key, mine = events[0].key, [str(event.event_id) for event in events]
+        answer = await self._publish(key.history_subject, data, headers)
         if not answer.error:
             return answer.sequence
         if answer.error not in OUTDATED:
-            raise _refusal(f"{event.type} event of instance {event.key}", answer)
+            raise _refusal(f"{named(events)} of instance {key}", answer)
         # An earlier attempt may have been stored without its answer reaching us, and others may have followed it.
         last = expected
-        while (stored := await self._leader_next(event.key, last)) is not None:
-            if event_id(stored.data) == str(event.event_id):
+        while (stored := await self._leader_next(key, last)) is not None:
+            if commit_ids(stored.data) == mine:
                 return stored.sequence
             last = stored.sequence
         if last != expected:
             metrics.HISTORY_APPENDS.labels("conflict").inc()
             raise Conflict(
-                f"instance {event.key}: {event.type} expected sequence {expected} to be the last, found {last}; "
+                f"instance {key}: {named(events)} expected sequence {expected} to be the last, found {last}; "
                 "read the history again and decide anew"
             )
         return None
 
     async def query_history(self, key: InstanceKey, *, after: int = 0, slim: bool = False) -> list[InstanceEvent]:
-        return [event async for event in self.read_history(key, after=after, slim=slim)]
+        events: list[InstanceEvent] = []
+        async for commit in self._commits(key, after, slim):
+            events += commit
+        return events
 
     async def read_history(
         self, key: InstanceKey, *, after: int = 0, slim: bool = False
     ) -> AsyncIterator[InstanceEvent]:
+        async for commit in self._commits(key, after, slim):
+            for event in commit:
+                yield event
+
+    async def _commits(self, key: InstanceKey, after: int, slim: bool) -> AsyncIterator[Commit]:
         found = False
         async for stored in self._every(HISTORY, key.history_subject, after=after):
             found = True
-            yield _event(stored, slim)
+            yield _commit(stored, slim)
         # A replica that lags behind must not make a new instance look like one that does not exist.
         while not found and (stored_now := await self._leader_next(key, after)) is not None:
-            yield _event(stored_now, slim)
+            yield _commit(stored_now, slim)
             after = stored_now.sequence
 
     async def query_instance_status(
@@ -246,27 +259,19 @@ class JetStreamDataBus:
             raise PayloadTooLarge(f"{what}: {total} bytes; the NATS server takes at most {most} in one message")
 
 
-def event_id(data: bytes) -> str | None:
-    """The EventID of any release's event."""
-    try:
-        return str(json.loads(data)["eventID"])
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return None
-
-
 def _refusal(what: str, answer: Answer) -> Unavailable | PayloadTooLarge:
     if answer.error == TOO_LARGE:
         return PayloadTooLarge(f"{what}: larger than the stream takes: {answer.description}")
     return Unavailable(f"{what}: JetStream refused it: {answer.description} ({answer.error})")
 
 
-def _event(stored: Stored, slim: bool) -> InstanceEvent:
+def _commit(stored: Stored, slim: bool) -> list[InstanceEvent]:
     try:
         previous = read_sequence(stored.headers, PREVIOUS_SEQUENCE)
     except InvalidInput as error:
         raise InvalidInput(f"{stored.subject}, history sequence {stored.sequence}: {error}") from error
     key = InstanceKey.of_subject(stored.subject)
-    return decode_event(stored.data, sequence=stored.sequence, previous=previous, key=key, slim=slim)
+    return decode_commit(stored.data, sequence=stored.sequence, previous=previous, key=key, slim=slim)
 
 
 def _status(key: InstanceKey, stored: Stored) -> InstanceStatus | Terminal:

@@ -13,10 +13,11 @@ from nats.aio.msg import Msg
 
 from workflow_operator.history.errors import InvalidInput, Unavailable
 from workflow_operator.history.subjects import InstanceKey, is_namespace
-from workflow_operator.jetstream.connection import Connection, Inbox
-from workflow_operator.jetstream.pulling import GRACE_SECONDS, NANOSECONDS, nak, send
-from workflow_operator.jetstream.reads import NOTHING_MORE, description_of, status_of
-from workflow_operator.jetstream.topology import LANES, QUEUE, lane_consumer, lane_subjects
+from workflow_operator.jetstream.connect.connection import Connection
+from workflow_operator.jetstream.connect.inbox import Inbox
+from workflow_operator.jetstream.pulling import GRACE_SECONDS, NANOSECONDS, nak, refused, send
+from workflow_operator.jetstream.reads import NOTHING_MORE, status_of
+from workflow_operator.jetstream.streams.topology import LANES, QUEUE, lane_consumer, lane_subjects
 
 logger = logging.getLogger(__name__)
 
@@ -167,7 +168,7 @@ class _Lane:
         if status in NOTHING_MORE:
             return
         if status is not None:
-            raise Unavailable(f"JetStream: {self._subject}: {status} {description_of(message)}")
+            raise refused(self._connection, self._subject, message)
         try:
             key = InstanceKey.of_subject(message.subject)
         except InvalidInput as error:

@@ -1,51 +1,87 @@
-"""The events that no projector has folded yet, by partition."""
+"""The commits that no projector has folded yet, by partition."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from typing import Final
 
 from nats.aio.msg import Msg
 
+from workflow_operator.history.commits import Commit, decode_commit
 from workflow_operator.history.errors import InvalidInput, Unavailable, UnknownFormat
-from workflow_operator.history.events import InstanceEvent, decode_event
 from workflow_operator.history.subjects import InstanceKey
-from workflow_operator.jetstream.connection import Connection
-from workflow_operator.jetstream.headers import PREVIOUS_SEQUENCE, STREAM_SOURCE, read_sequence
-from workflow_operator.jetstream.pulling import nak, pull, send
-from workflow_operator.jetstream.topology import PARTITIONS, PROJECTION, partition_consumer
+from workflow_operator.jetstream.connect.connection import Connection
+from workflow_operator.jetstream.connect.headers import PREVIOUS_SEQUENCE, STREAM_SOURCE, read_sequence
+from workflow_operator.jetstream.pulling import nak, send
+from workflow_operator.jetstream.standing import StandingPull
+from workflow_operator.jetstream.streams.topology import PARTITIONS, PROJECTION, partition_consumer
 
 logger = logging.getLogger(__name__)
 
+# Far below the ack wait, after which a commit is delivered again.
+ACK_SECONDS: Final = 0.1
+
 # Of one partition; all of them may be held, and folded, at once.
+_BATCH = 500
 _BATCH_BYTES = 1024 * 1024
 
 
-class ProjectedEvent:
-    """One event to fold: ``event``, or ``error`` where this release cannot read it.
+class Acks:
+    """Acks that are sent together, 100 ms after the first of them: read one by one they cost NATS half as much again.
+
+    What was acked and not sent is held all the same; if this process dies, it is folded again, which changes nothing.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._messages: list[Msg] = []
+        self._sending: asyncio.Task[None] | None = None
+
+    def add(self, message: Msg) -> None:
+        self._messages.append(message)
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send_later(), name="acks of the projection")
+
+    async def _send_later(self) -> None:
+        await asyncio.sleep(ACK_SECONDS)
+        self._sending = None
+        await self.send()
+
+    async def send(self) -> None:
+        """Send them now."""
+        messages, self._messages = self._messages, []
+        for message in messages:
+            await send(self._connection, message, b"+ACK")
+
+
+class ProjectedCommit:
+    """One commit to fold: ``events``, or ``error`` where this release cannot read it.
 
     ``sequence`` is its position in the history. Unless it is acked within the ack wait, it is delivered again.
     """
 
-    def __init__(self, connection: Connection, message: Msg) -> None:
+    def __init__(self, connection: Connection, message: Msg, acks: Acks) -> None:
         """Raises InvalidInput: the message was not sourced from the history, or its subject names no instance."""
         self._connection = connection
+        self._acks = acks
         self._message = message
         self.key = InstanceKey.of_subject(message.subject)
         headers = message.headers or {}
         self.sequence = source_sequence(headers.get(STREAM_SOURCE, ""))
-        self.event: InstanceEvent | None = None
+        self.events: Commit | None = None
         self.error: UnknownFormat | InvalidInput | None = None
         try:
             previous = read_sequence(headers, PREVIOUS_SEQUENCE)
-            self.event = decode_event(message.data, sequence=self.sequence, previous=previous, key=self.key)
+            self.events = decode_commit(message.data, sequence=self.sequence, previous=previous, key=self.key)
         except (UnknownFormat, InvalidInput) as error:
             self.error = error
-        # What the event does not hold nobody needs until the ack.
+        # What the events do not hold nobody needs until the ack.
         message.data = b""
 
     async def ack(self) -> None:
-        """The status that holds the event is stored. Not confirmed: folding it once more changes nothing."""
-        await send(self._connection, self._message, b"+ACK")
+        """The status that holds it is stored. Sent with others, not confirmed: folding it again changes nothing."""
+        self._acks.add(self._message)
 
     async def retry(self, delay_seconds: float) -> None:
         """Deliver it again after the delay, to this or another replica."""
@@ -53,38 +89,45 @@ class ProjectedEvent:
 
 
 class ProjectionFeed:
-    """Hands out events. Several replicas may pull the same partition; each event goes to one of them at a time."""
+    """Hands out commits. Several replicas may pull the same partition; each commit goes to one of them at a time."""
 
     partitions = PARTITIONS
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._acks = Acks(connection)
+        self._pulls = [
+            StandingPull(connection, PROJECTION, partition_consumer(number), batch=_BATCH, max_bytes=_BATCH_BYTES)
+            for number in range(PARTITIONS)
+        ]
 
-    async def pull(self, partition: int, limit: int, timeout_seconds: float) -> list[ProjectedEvent]:
-        """Up to ``limit`` events of a partition (0 to 15), in the order of the history; empty after the timeout.
+    async def pull(self, partition: int, timeout_seconds: float) -> list[ProjectedCommit]:
+        """The commits of a partition (0 to 15) that have come, in the order of the history; empty after the timeout.
 
-        They have 1 MiB together, or one of them is larger and comes alone.
-
-        What belongs to no instance is removed, and not among them.
+        They are at most 500 and have 1 MiB together, or one of them is larger and comes alone. More of them may come
+        until the partition is left. What belongs to no instance is removed, and not among them.
 
         Raises:
             Unavailable: the transport does not answer.
         """
-        consumer = partition_consumer(partition)
-        messages = await pull(self._connection, PROJECTION, consumer, limit, timeout_seconds, max_bytes=_BATCH_BYTES)
-        events: list[ProjectedEvent] = []
-        for message in messages:
+        commits: list[ProjectedCommit] = []
+        for message in await self._pulls[partition].take(timeout_seconds):
             try:
-                events.append(ProjectedEvent(self._connection, message))
+                commits.append(ProjectedCommit(self._connection, message, self._acks))
             except InvalidInput as error:
-                # Nobody could ever fold it, and the other events of the batch must not wait for it.
+                # Nobody could ever fold it, and the rest of the batch must not wait for it.
                 source = " ".join((message.headers or {}).get(STREAM_SOURCE, "no source").split(" ", 2)[:2])
                 logger.error("%s, %s: removed from the projection: %s", message.subject, source, error)
                 await send(self._connection, message, b"+TERM")
-        return events
+        return commits
+
+    async def leave(self, partition: int) -> None:
+        """Have nothing more come of a partition, and give back what came and was not pulled."""
+        await self._pulls[partition].leave()
+        await self._acks.send()
 
     async def pending(self, partition: int) -> int:
-        """How many events of a partition wait, or are held by a replica.
+        """How many commits of a partition wait, or are held by a replica.
 
         Raises:
             Unavailable: the transport does not answer.

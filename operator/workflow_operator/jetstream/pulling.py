@@ -9,7 +9,8 @@ from typing import Any
 from nats.aio.msg import Msg
 
 from workflow_operator.history.errors import Unavailable
-from workflow_operator.jetstream.connection import Connection, Inbox
+from workflow_operator.jetstream.connect.connection import Connection
+from workflow_operator.jetstream.connect.inbox import Inbox
 from workflow_operator.jetstream.reads import NOTHING_MORE, description_of, status_of
 
 NANOSECONDS = 1_000_000_000
@@ -17,6 +18,8 @@ NANOSECONDS = 1_000_000_000
 GRACE_SECONDS = 2.0
 _HEARTBEAT = 100
 _CONFLICT = 409
+_NOBODY = 503
+_COMPLETED = "Batch Completed"
 _TOO_LARGE = "Message Size Exceeds MaxBytes"
 _NOW = {"no_wait": True}
 
@@ -91,11 +94,29 @@ class _Puller:
                 count -= 1
             elif status in NOTHING_MORE:
                 return
-            elif status == _CONFLICT and description_of(message) == _TOO_LARGE:
+            elif met_larger(message):
                 self.met_larger = True
                 return
             elif status != _HEARTBEAT:
-                raise Unavailable(f"JetStream: {self._subject}: {status} {description_of(message)}")
+                raise refused(self._connection, self._subject, message)
+
+
+def met_larger(message: Msg) -> bool:
+    """Whether a pull has ended at a message that is larger than what is left of its bytes."""
+    return status_of(message) == _CONFLICT and description_of(message) == _TOO_LARGE
+
+
+def completed(message: Msg) -> bool:
+    """Whether a pull with a bound of bytes has brought all that it may, which its messages tell as well."""
+    return status_of(message) == _CONFLICT and description_of(message) == _COMPLETED
+
+
+def refused(connection: Connection, subject: str, message: Msg) -> Unavailable:
+    """What to raise for an answer that ends a pull; whoever keeps the consumers hears of one that is gone."""
+    status = status_of(message)
+    if status == _NOBODY:
+        connection.missed.set()
+    return Unavailable(f"JetStream: {subject}: {status} {description_of(message)}")
 
 
 async def nak(connection: Connection, message: Msg, delay_seconds: float) -> None:

@@ -12,19 +12,34 @@ from typing import Any
 
 from nats.aio.msg import Msg
 
-from workflow_operator.history.errors import InvalidInput, Unavailable
-from workflow_operator.history.events import ExecutorRef, LetGo
+from workflow_operator.history.errors import InvalidInput, Unavailable, UnknownFormat
+from workflow_operator.history.events import (
+    EventType,
+    ExecutorRef,
+    InstanceEvent,
+    LetGo,
+    decode_event,
+    encode_event,
+)
 from workflow_operator.history.format import rfc3339
 from workflow_operator.history.ports import Delivery, QueueDepth, Release
 from workflow_operator.history.subjects import InstanceKey
-from workflow_operator.jetstream import older
-from workflow_operator.jetstream.answers import OUTDATED, read_answer
-from workflow_operator.jetstream.connection import Connection
-from workflow_operator.jetstream.headers import DROPPED, EXPECTED_SEQUENCE, RELEASED, SCHEDULE, SCHEDULE_TARGET
+from workflow_operator.jetstream.connect.answers import OUTDATED, read_answer
+from workflow_operator.jetstream.connect.connection import Connection
+from workflow_operator.jetstream.connect.headers import (
+    DROPPED,
+    EXPECTED_SEQUENCE,
+    HISTORY_SEQUENCE,
+    RELEASED,
+    SCHEDULE,
+    SCHEDULE_TARGET,
+    read_sequence,
+)
 from workflow_operator.jetstream.lanes import Admits, Lanes
 from workflow_operator.jetstream.pulling import nak, pull, send
 from workflow_operator.jetstream.reads import direct_batch
-from workflow_operator.jetstream.topology import (
+from workflow_operator.jetstream.streams import older
+from workflow_operator.jetstream.streams.topology import (
     FIRED,
     LANES,
     QUEUE,
@@ -40,6 +55,8 @@ from workflow_operator.jetstream.topology import (
 logger = logging.getLogger(__name__)
 
 _EPOCH = re.compile(r"[0-9]{1,9}")
+# It is stored once more with the message, for as long as that is in the queue.
+_CARRIED_BYTES = 16 * 1024
 _TIMER_BATCH = 256
 # Ours are empty. Whoever may publish can store others, of the server's max_payload each.
 _TIMER_BATCH_BYTES = 1024 * 1024
@@ -75,6 +92,10 @@ class QueueDelivery:
         return self._message.metadata.timestamp
 
     @property
+    def started(self) -> InstanceEvent | None:
+        return read_started(self._message.data, self._message.headers or {}, self._key)
+
+    @property
     def released(self) -> Release | None:
         return read_release((self._message.headers or {}).get(RELEASED, ""))
 
@@ -82,13 +103,16 @@ class QueueDelivery:
         # Not confirmed: a lost one costs a redelivery, which the history fences.
         await send(self._connection, self._message, b"+WPI")
 
-    async def ack(self) -> None:
-        """Done with it. When this returns, and NATS was there, the instance can be queued again.
+    async def ack(self, *, confirmed: bool = True) -> None:
+        """Done with it. When this returns, and NATS was there, the instance can be queued again, if ``confirmed``.
 
         Confirmed by the server, so that whoever then finds a new event in the history can queue the instance. (With
         several replicas the message goes some milliseconds after the confirmation: see ``enqueue`` of the port.)
         A failure is silent: it is delivered again, and found done.
         """
+        if not confirmed:
+            await send(self._connection, self._message, b"+ACK")
+            return
         try:
             await self._connection.request(self._message.reply, b"+ACK")
         except Unavailable as error:
@@ -117,9 +141,17 @@ class JetStreamWorkQueue:
         self._lanes = Lanes(connection)
         self._older = False
 
-    async def enqueue(self, key: InstanceKey) -> bool:
+    async def enqueue(
+        self, key: InstanceKey, release: Release | None = None, started: InstanceEvent | None = None
+    ) -> bool:
         # "Nothing may be stored on this subject": a queue message is there until it is acked.
-        answer = await self._connection.request(queue_subject(key), headers={EXPECTED_SEQUENCE: "0"})
+        headers = {EXPECTED_SEQUENCE: "0"}
+        if release is not None:
+            headers[RELEASED] = write_release(release)
+        body = b""
+        if started is not None and 0 < started.size <= _CARRIED_BYTES:
+            headers[HISTORY_SEQUENCE], body = str(started.sequence), encode_event(started)
+        answer = await self._connection.request(queue_subject(key), body, headers=headers)
         result = read_answer(answer.data)
         if result.error in OUTDATED:
             return False
@@ -155,15 +187,18 @@ class JetStreamWorkQueue:
         await self._lanes.stop()
 
     async def depth(self) -> QueueDepth:
-        consumers = [f"{QUEUE}.{lane_consumer(lane)}" for lane in range(LANES)]
-        timers, *lanes = await asyncio.gather(
-            self._connection.api(f"STREAM.INFO.{TIMERS}", {}),
-            *(self._connection.api(f"CONSUMER.INFO.{consumer}", {}) for consumer in consumers),
-        )
-        for answer in (timers, *lanes):
+        """As the port says. What an empty queue holds in each lane is not asked for."""
+        timers, queued = await self._infos(f"STREAM.INFO.{TIMERS}", f"STREAM.INFO.{QUEUE}")
+        consumers = [f"CONSUMER.INFO.{QUEUE}.{lane_consumer(lane)}" for lane in range(LANES)]
+        lanes = await self._infos(*consumers) if queued["state"]["messages"] else []
+        return queue_depth(timers, lanes)
+
+    async def _infos(self, *subjects: str) -> list[dict[str, Any]]:
+        answers = await asyncio.gather(*(self._connection.api(subject, {}) for subject in subjects))
+        for answer in answers:
             if "error" in answer:
                 raise Unavailable(f"JetStream: {QUEUE}: {answer['error'].get('description')}")
-        return queue_depth(timers, lanes)
+        return answers
 
     async def run(self) -> None:
         """Queue the instances whose timers have fired, until cancelled. Any number of replicas may do so.
@@ -268,6 +303,17 @@ class JetStreamWorkQueue:
                     await self._set_timer(stored.subject, fired_subject_of(stored.subject), now)
                     found += 1
         return found
+
+
+def read_started(data: bytes, headers: Mapping[str, str], key: InstanceKey) -> InstanceEvent | None:
+    """The event that a queue message holds, read as one of the history; None if it holds none. Pure."""
+    if not data or len(data) > _CARRIED_BYTES:
+        return None
+    try:
+        event = decode_event(data, sequence=read_sequence(headers, HISTORY_SEQUENCE), key=key)
+    except (InvalidInput, UnknownFormat):
+        return None
+    return event if event.type is EventType.STARTED and event.sequence > 0 else None
 
 
 def write_release(release: Release) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 from nats.aio.msg import Msg
 
 from workflow_operator.history.errors import Unavailable
-from workflow_operator.jetstream.connection import Connection
+from workflow_operator.jetstream.connect.connection import Connection
+from workflow_operator.jetstream.connect.headers import parse_headers
 
 # A batch larger than this is answered in several parts, of at least one message, so that a reader never has more in
 # flight. Asked for again it costs a round trip: 1 ms for each MiB.
@@ -69,7 +70,7 @@ async def direct_batch(connection: Connection, stream: str, request: Mapping[str
     messages: list[Stored] = []
     previous = 0
     body = json.dumps({**request, "max_bytes": BATCH_BYTES}).encode()
-    async with connection.inbox() as inbox:
+    with connection.answers() as inbox:
         await connection.publish(f"$JS.API.DIRECT.GET.{stream}", body, reply=inbox.subject)
         while True:
             message = await inbox.next(_ANSWER_SECONDS)
@@ -112,12 +113,6 @@ async def leader_next(connection: Connection, stream: str, subject: str, *, afte
         return Stored(message["subject"], message["seq"], headers, base64.b64decode(message.get("data", "")))
     except (LookupError, TypeError, ValueError) as error:
         raise Unavailable(f"JetStream: {stream}: an answer that cannot be read: {error!r}") from error
-
-
-def parse_headers(raw: bytes) -> dict[str, str]:
-    """The header block of a stored message, ``NATS/1.0`` line included."""
-    lines = raw.decode(errors="replace").split("\r\n")[1:]
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines) if name}
 
 
 async def create_reader(connection: Connection, stream: str, config: Mapping[str, Any]) -> tuple[str, int]:

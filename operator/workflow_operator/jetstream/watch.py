@@ -14,11 +14,11 @@ from workflow_operator.history.status import InstanceStatus, StatusValue, decode
 from workflow_operator.history.subjects import STATUS as STATUS_PREFIX
 from workflow_operator.history.subjects import InstanceKey
 from workflow_operator.jetstream.bus import JetStreamDataBus
-from workflow_operator.jetstream.connection import Connection
-from workflow_operator.jetstream.headers import STATUS_VALUE
-from workflow_operator.jetstream.pulling import pull
+from workflow_operator.jetstream.connect.connection import Connection
+from workflow_operator.jetstream.connect.headers import STATUS_VALUE
 from workflow_operator.jetstream.reads import create_reader, last_of_every
-from workflow_operator.jetstream.topology import STATUS
+from workflow_operator.jetstream.standing import StandingPull
+from workflow_operator.jetstream.streams.topology import STATUS
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ _PAUSE_SECONDS = 0.5
 
 @dataclass(slots=True)
 class _Consumer:
-    name: str
+    pull: StandingPull
     delivered: int = 0
 
 
@@ -56,31 +56,29 @@ class StatusWatcher:
 
     async def statuses(self) -> AsyncIterator[InstanceStatus]:
         """What is written from now on, without end. For one reader at a time."""
-        consumer: _Consumer | None = None
         while True:
             try:
-                if consumer is None:
-                    consumer = await self._consume()
-                    self.begun.set()
-                messages = await pull(
-                    self._connection, STATUS, consumer.name, _BATCH, _PULL_SECONDS, max_bytes=_BATCH_BYTES
-                )
+                consumer = await self._consume()
+                self.begun.set()
+                try:
+                    async for status in self._delivered(consumer):
+                        yield status
+                finally:
+                    await consumer.pull.leave()
             except WorkflowError as error:
                 logger.warning("statuses: resuming after sequence %s: %s", self._seen, error)
-                consumer = None
                 await asyncio.sleep(_PAUSE_SECONDS)
-                continue
             except Exception:
                 logger.exception("statuses: resuming after sequence %s", self._seen)
-                consumer = None
                 await asyncio.sleep(_PAUSE_SECONDS)
-                continue
-            for message in messages:
+
+    async def _delivered(self, consumer: _Consumer) -> AsyncIterator[InstanceStatus]:
+        """What a consumer delivers, until something of it was lost on its way, which is not sent twice."""
+        while True:
+            for message in await consumer.pull.take(_PULL_SECONDS):
                 sequence = message.metadata.sequence
                 if sequence.consumer != consumer.delivered + 1:
-                    # Something was lost on its way, and is not sent twice.
-                    consumer = None
-                    break
+                    return
                 consumer.delivered = sequence.consumer
                 status = _decode(message)
                 if status is not None:
@@ -160,7 +158,9 @@ class StatusWatcher:
                 "opt_start_seq": self._seen + 1,
             },
         )
-        return _Consumer(name)
+        return _Consumer(
+            StandingPull(self._connection, STATUS, name, batch=_BATCH, max_bytes=_BATCH_BYTES, acked=False)
+        )
 
 
 def _decode(message: Msg) -> InstanceStatus | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import OrderedDict
 
 from workflow_operator.history import InstanceKey, InstanceStatus
 
@@ -20,7 +21,8 @@ class StatusCache:
 
     def __init__(self, max_bytes: int = _MAX_BYTES) -> None:
         self._max = max_bytes
-        self._held: dict[InstanceKey, tuple[int, InstanceStatus]] = {}
+        # The first of a dict is found behind all that were dropped before it.
+        self._held: OrderedDict[InstanceKey, tuple[int, InstanceStatus]] = OrderedDict()
         self.bytes = 0
 
     def get(self, key: InstanceKey) -> InstanceStatus | None:

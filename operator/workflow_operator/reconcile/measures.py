@@ -10,8 +10,8 @@ from datetime import datetime
 
 from workflow_operator import metrics
 from workflow_operator.history import InstanceStatus
-from workflow_operator.reconcile.ports import Shares
-from workflow_operator.reconcile.store import ObjectStore
+from workflow_operator.reconcile.objects.ports import Shares
+from workflow_operator.reconcile.objects.store import ObjectStore
 from workflow_operator.resources.run import Phase
 
 logger = logging.getLogger(__name__)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
+from datetime import datetime, timedelta
 
 from workflow_operator.history import InstanceKey, InstanceStatus
 from workflow_operator.history.errors import Retryable, WorkflowError
-from workflow_operator.reconcile.ports import Cluster, JsonObject, Runner, Shares
-from workflow_operator.reconcile.store import RunKey, instance_of, read
+from workflow_operator.reconcile.objects.ports import Cluster, JsonObject, Runner, Shares
+from workflow_operator.reconcile.objects.store import RunKey, instance_of, read
 
 logger = logging.getLogger(__name__)
 
 PERIOD_SECONDS = 60.0
+# Most runs are over by then, and nobody need look for their objects.
+YOUNG_SECONDS = 30.0
+# A list costs the API server as much as some hundred objects that are asked for, or thousands where there are many.
+_FEW = 50
 _MAX_FAILURES = 3
 
 
@@ -25,18 +30,28 @@ class OrphanSweeper:
     says that there is none, or one of that name that stands for another instance.
 
     Args:
+        now: the clock.
         namespaces: where to look; everywhere if empty.
     """
 
     def __init__(
-        self, cluster: Cluster, runner: Runner, shares: Shares, cluster_id: str, namespaces: Collection[str] = ()
+        self,
+        cluster: Cluster,
+        runner: Runner,
+        shares: Shares,
+        cluster_id: str,
+        now: Callable[[], datetime],
+        namespaces: Collection[str] = (),
     ) -> None:
         self._cluster = cluster
         self._runner = runner
         self._shares = shares
         self._cluster_id = cluster_id
         self._namespaces = namespaces
-        self._names: dict[InstanceKey, str] = {}
+        self._now = now
+        # Their objects' names, and when they began.
+        self._names: dict[InstanceKey, tuple[str, datetime]] = {}
+        self._some_young = False
         self._soon = asyncio.Event()
 
     def observe(self, instance: InstanceStatus) -> None:
@@ -46,7 +61,7 @@ class OrphanSweeper:
         if instance.terminal or elsewhere or origin is None or origin.cluster != self._cluster_id:
             self._names.pop(instance.key, None)
         else:
-            self._names[instance.key] = origin.name
+            self._names[instance.key] = (origin.name, instance.created_at)
 
     def shares_changed(self) -> None:
         """This replica may have gained instances: sweep now."""
@@ -63,18 +78,21 @@ class OrphanSweeper:
             except Exception:
                 logger.exception("cannot look for runs that were deleted unseen")
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._soon.wait(), PERIOD_SECONDS)
+                await asyncio.wait_for(self._soon.wait(), YOUNG_SECONDS if self._some_young else PERIOD_SECONDS)
 
     async def sweep(self) -> None:
-        """Cancel the orphans in this replica's share.
+        """Cancel the orphans in this replica's share that are not young.
 
         Raises:
             Unavailable: NATS or the API server does not answer.
         """
-        suspects = {key: name for key, name in self._names.items() if self._owns(key, name)}
+        begun = self._now() - timedelta(seconds=YOUNG_SECONDS)
+        mine = [(key, name, since <= begun) for key, (name, since) in self._names.items() if self._owns(key, name)]
+        suspects = {key: name for key, name, old in mine if old}
+        self._some_young = len(suspects) < len(mine)
         if not suspects:
             return
-        uids = await self._cluster.run_uids()
+        uids = await self._cluster.run_uids() if len(suspects) > _FEW else frozenset[str]()
         failures = 0
         for key, name in suspects.items():
             if str(key.instance_id) in uids:

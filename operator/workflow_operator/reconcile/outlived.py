@@ -8,9 +8,9 @@ from collections import defaultdict
 
 from workflow_operator.history import InstanceKey, InstanceStatus
 from workflow_operator.history.errors import Retryable
-from workflow_operator.reconcile.ports import Runner
-from workflow_operator.reconcile.queue import KeyQueue
-from workflow_operator.reconcile.store import ObjectStore, RunKey
+from workflow_operator.reconcile.objects.ports import Runner
+from workflow_operator.reconcile.objects.queue import KeyQueue
+from workflow_operator.reconcile.objects.store import ObjectStore, RunKey
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +25,8 @@ class OutlivedInstances:
     Every replica does so, whatever its share: that costs nothing until it happens.
 
     Args:
-        grace_seconds: for the status of an end to arrive, which may be on its way. Well below the period of the sweep,
-            which would have an executor go on.
+        grace_seconds: for the status of an end to arrive, which may be on its way. Well below the time for
+            which the sweep spares such instances: then it would have an executor go on.
     """
 
     def __init__(self, objects: ObjectStore, runner: Runner, grace_seconds: float = 5.0) -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from workflow_operator.history import InstanceStatus
-from workflow_operator.reconcile.desired import Problem
-from workflow_operator.reconcile.store import RunKey
+from workflow_operator.reconcile.objects.store import RunKey
+from workflow_operator.reconcile.showing.desired import Problem
 
 EXCEEDED = "QuotaExceeded"
 _MIB = 1024 * 1024

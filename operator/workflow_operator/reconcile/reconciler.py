@@ -11,7 +11,11 @@ from datetime import datetime, timedelta
 from workflow_operator import metrics
 from workflow_operator.history import InstanceKey, InstanceStatus, Origin
 from workflow_operator.history.errors import Retryable, Terminal, Unavailable
-from workflow_operator.reconcile.desired import (
+from workflow_operator.reconcile.measures import end_shown
+from workflow_operator.reconcile.objects.ports import Cluster, Shares
+from workflow_operator.reconcile.objects.queue import KeyQueue
+from workflow_operator.reconcile.objects.store import ObjectStore, RunKey, instance_of, is_copy
+from workflow_operator.reconcile.showing.desired import (
     HISTORY_LOST,
     NO_INSTANCE,
     Problem,
@@ -20,15 +24,11 @@ from workflow_operator.reconcile.desired import (
     foreign_instance,
     slim,
 )
-from workflow_operator.reconcile.measures import end_shown
-from workflow_operator.reconcile.outage import Outage
-from workflow_operator.reconcile.ports import Cluster, Shares
-from workflow_operator.reconcile.queue import KeyQueue
+from workflow_operator.reconcile.showing.outage import Outage
+from workflow_operator.reconcile.showing.timing import SETTLE, Seen, check_after, seen_now, write_at
+from workflow_operator.reconcile.showing.writer import StatusWriter
 from workflow_operator.reconcile.starting import EngineSide, Starter
-from workflow_operator.reconcile.store import ObjectStore, RunKey, instance_of, is_copy
-from workflow_operator.reconcile.timing import Seen, check_after, seen_now, write_at
-from workflow_operator.reconcile.writer import StatusWriter
-from workflow_operator.resources.run import FINAL_PHASES, ObservedRun
+from workflow_operator.resources.run import FINAL_PHASES, ObservedRun, Phase
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Reconciler:
         self._runner = engine.runner
         self._bus = engine.bus
         self._quota = engine.quota
-        self._starter = Starter(cluster.api, engine, cluster.cluster_id)
+        self._starter = Starter(cluster.api, engine, cluster.cluster_id, cluster.objects)
         self._shares = shares
         self._outage = outage
         self._now = now
@@ -150,6 +150,8 @@ class Reconciler:
             Unavailable: NATS or the API server does not answer.
         """
         if not self._shares.owns(str(key)):
+            # Whose it is may have begun it, once it becomes ours.
+            self._objects.left_to_others(key)
             return
         run = self._objects.get(key)
         if (fault := self._objects.unreadable(key)) is not None:
@@ -176,6 +178,11 @@ class Reconciler:
             await self._queue_again(key, instance)
         now = self._now()
         problem = problem or self._outage.lasting(now)
+        if instance is None and problem is None and self._just_begun(key, run):
+            # Nothing is worth a write before that has lasted, and until then most runs are over.
+            self._seen[key] = Seen(Phase.PENDING, now)
+            self._queue.add_after(key, SETTLE[Phase.PENDING].total_seconds())
+            return
         desired = desired_status(run, instance, problem, now)
         seen = self._seen[key] = seen_now(self._seen.get(key), desired.phase, now)
         due = write_at(run.status, desired, seen)
@@ -189,6 +196,9 @@ class Reconciler:
         landed = await self._cluster.writer.write(run, desired, whole=whole)
         if landed and instance is not None and instance.terminal:
             end_shown(instance, desired.phase, self._now())
+
+    def _just_begun(self, key: RunKey, run: ObservedRun) -> bool:
+        return key not in self._seen and run.status.observed_generation < 0 and run.status.instance_id is None
 
     async def _end_by_hand(self, key: RunKey, run: ObservedRun) -> None:
         """Somebody has set a final phase, and nothing else: end the instance, and say all that belongs to an end."""
@@ -225,6 +235,9 @@ class Reconciler:
         latest = self._latest.get(key)
         if latest is not None and latest.key == instance:
             return latest
+        if self._objects.is_new(key):
+            # Nobody has begun it; who has nevertheless is met when it is started.
+            return None
         return (await self._bus.query_statuses([instance])).get(instance)
 
     async def _lags(self, key: RunKey, instance: InstanceStatus, run: ObservedRun) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from workflow_operator.reconcile.desired import Problem
-from workflow_operator.reconcile.ports import Cluster, JsonObject
+from workflow_operator.reconcile.objects.ports import Cluster, JsonObject
+from workflow_operator.reconcile.showing.desired import Problem
 from workflow_operator.resources.binary import why_binary
 from workflow_operator.resources.run import MAX_SCRIPT_CHARS, ConfigMapKey
 from workflow_operator.resources.start import Start

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from workflow_operator.history import DataBus, InstanceKey, Json, Origin
 from workflow_operator.history.errors import InvalidInput, PayloadTooLarge, ScriptError
-from workflow_operator.reconcile.desired import Problem
-from workflow_operator.reconcile.ports import Cluster, Runner
+from workflow_operator.reconcile.objects.ports import Cluster, Runner
+from workflow_operator.reconcile.objects.store import ObjectStore, RunKey
 from workflow_operator.reconcile.quota import NamespaceQuota
 from workflow_operator.reconcile.script import find_script
-from workflow_operator.reconcile.store import RunKey
+from workflow_operator.reconcile.showing.desired import Problem
 from workflow_operator.resources.run import ObservedRun
 from workflow_operator.resources.start import Start, read_start
 
@@ -26,12 +26,17 @@ class EngineSide:
 
 
 class Starter:
-    """Starts instances, each as often as it is asked to: that is idempotent."""
+    """Starts instances, each as often as it is asked to: that is idempotent.
 
-    def __init__(self, api: Cluster, engine: EngineSide, cluster_id: str) -> None:
+    Args:
+        objects: what is known of a run that has just appeared.
+    """
+
+    def __init__(self, api: Cluster, engine: EngineSide, cluster_id: str, objects: ObjectStore) -> None:
         self._api = api
         self._engine = engine
         self._cluster_id = cluster_id
+        self._objects = objects
 
     async def start(self, key: RunKey, run: ObservedRun, instance: InstanceKey) -> Problem | None:
         """Start the instance of a run that has no status yet; or why not.
@@ -50,7 +55,7 @@ class Starter:
         return problem
 
     async def _start(self, key: RunKey, run: ObservedRun, instance: InstanceKey) -> Problem | None:
-        data = await self._api.read(key.namespace, key.name)
+        data = self._objects.take_text(key) or await self._api.read(key.namespace, key.name)
         if data is None:
             return None
         try:
@@ -75,6 +80,7 @@ class Starter:
                 start.labels,
                 instance_id=instance.instance_id,
                 origin=Origin(cluster=self._cluster_id, name=key.name, generation=run.metadata.generation),
+                first=self._objects.begins_first(key),
             )
         except (InvalidInput, ScriptError) as error:
             return refused(error)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
-from workflow_operator.history import EventType, InstanceEvent, LetGo, Release
+from workflow_operator.history import EventType, ExecutorRef, InstanceEvent, LetGo, Release
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ class Sight:
         crash_limit: crashes in a row without a new event after which the run is given up.
         released: what the holder that released the message said.
         alive: executors that are known to live.
+        executor_id: who looks.
     """
 
     attempt: int
@@ -74,6 +75,7 @@ class Sight:
     crash_limit: int
     released: Release | None = None
     alive: Collection[str] = ()
+    executor_id: str = ""
 
 
 def next_action(events: Sequence[InstanceEvent], sight: Sight) -> NextAction:
@@ -91,9 +93,20 @@ def next_action(events: Sequence[InstanceEvent], sight: Sight) -> NextAction:
     crashes = crashes_in_a_row(events, sight.released, sight.alive)
     if crashes >= sight.crash_limit:
         return Abandon(epoch, crashes)
-    if sight.attempt == 1 and sight.released is None and last.type is EventType.STARTED:
+    if sight.attempt == 1 and sight.released is None and _is_untouched(last, sight.executor_id):
         return Drive(epoch, claim=None)
     return Drive(epoch + 1, claim=let_go(last, sight.released), crashes=crashes)
+
+
+def _is_untouched(last: InstanceEvent, executor_id: str) -> bool:
+    """Whether nobody but this executor can be driving it: whoever drives an instance where it starts says so in
+    ``started``."""
+    return last.type is EventType.STARTED and (last.executor is None or last.executor.id == executor_id)
+
+
+def driver_without_queue(events: Sequence[InstanceEvent]) -> ExecutorRef | None:
+    """The executor that drives the instance where it started, if nobody has claimed it since."""
+    return None if any(event.type is EventType.CLAIMED for event in events) else events[0].executor
 
 
 def let_go(last: InstanceEvent, released: Release | None) -> LetGo:
@@ -108,13 +121,16 @@ def crashes_in_a_row(
 ) -> int:
     """The executors at the end of the history that claimed the instance, crashed, and recorded nothing in between.
 
+    Whoever drives an instance where it starts has claimed it with ``started``.
+
     A crash is one that the executor told of, or its silence, unless it lives: it was only overtaken then. Who handed
     over did not crash, nor did an executor of a release that could not tell the one from the other.
     """
     count = 0
     for event, how in _last_claims(events, released):
         silent = how == LetGo.SILENCE and event.executor is not None and event.executor.id not in alive
-        if event.predecessor is not None and (silent or how == LetGo.CRASH):
+        counts = event.predecessor is not None or event.type is EventType.STARTED
+        if counts and (silent or how == LetGo.CRASH):
             count += 1
     return count
 
@@ -131,7 +147,7 @@ def _last_claims(events: Sequence[InstanceEvent], released: Release | None) -> I
         return
     how: str = let_go(events[-1], released)
     for event in reversed(events):
-        if event.type is not EventType.CLAIMED:
+        if event.type is not EventType.CLAIMED and (event.type is not EventType.STARTED or event.executor is None):
             break
         yield event, how
         # What this one does not tell, its predecessor did not say.
@@ -160,4 +176,4 @@ def overtaken_by(events: Iterable[InstanceEvent]) -> InstanceEvent | None:
 
 
 def _takes(event: InstanceEvent) -> bool:
-    return event.type is EventType.CLAIMED or event.terminal
+    return event.type in (EventType.CLAIMED, EventType.STARTED) or event.terminal

@@ -6,15 +6,19 @@ one returns a promise: completions are delivered one at a time, only when the sc
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
+import msgspec
+
 from workflow_operator.history import CallRecord, EventType, InstanceEvent, Json, arguments_json, digest, matches
 from workflow_operator.history.arguments import Arguments
 from workflow_operator.history.errors import NonDeterminism
+from workflow_operator.history.events import LEFT_OUT
 from workflow_operator.replay.index import ROOT, Owners, call_index
 
 COMPLETIONS = frozenset({EventType.TIMER_FIRED, EventType.CALL_COMPLETED})
@@ -45,7 +49,7 @@ class Unanswered:
     event: InstanceEvent
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Recorded:
     """The history holds the answer: ``event``. Of an asynchronous call it is delivered later, by :class:`Delivery`."""
 
@@ -68,13 +72,14 @@ class Start:
     index: str
 
 
-@dataclass(slots=True)
-class _Entry:
-    """All that the history holds of one call."""
+class _Entry(msgspec.Struct, gc=False):
+    """All that the history holds of one call, and whether the script has yet to pass it."""
 
     call: CallRecord
     opened: InstanceEvent | None = None
     completed: InstanceEvent | None = None
+    unopened: bool = False
+    uncompleted: bool = False
 
     @property
     def events(self) -> list[InstanceEvent]:
@@ -110,17 +115,28 @@ class Replay:
             self._take(event)
         # Both shrink while the script makes its calls again; a function that is not run again makes none.
         self._unmade = {index: entry for index, entry in self._entries.items() if not self._skipped(index)}
-        self._unseen = {event.sequence for entry in self._unmade.values() for event in entry.events}
+        self._unseen = 0
+        for entry in self._unmade.values():
+            entry.unopened, entry.uncompleted = entry.opened is not None, entry.completed is not None
+            self._unseen += entry.unopened + entry.uncompleted
 
     @property
     def replaying(self) -> bool:
         """Whether the script has yet to pass an event of the history: its log lines were printed before."""
-        return bool(self._unseen)
+        return self._unseen > 0
 
     @property
     def awaited(self) -> frozenset[str]:
         """The asynchronous calls that the script has made and that were not delivered yet."""
         return frozenset(self._awaited)
+
+    def answers(self) -> Iterator[InstanceEvent]:
+        """What answers the script's first calls, one after the other, as long as the history knows it."""
+        for number in itertools.count(1):
+            entry = self._entries.get(call_index(ROOT, number))
+            if entry is None or (answer := entry.answer) is None:
+                return
+            yield answer
 
     def record(self, event: InstanceEvent) -> None:
         """Take in an event that answers or opens a call of the script, as it is appended."""
@@ -139,11 +155,12 @@ class Replay:
         entry = self._entries.get(index)
         if entry is None:
             entry = self._entries[index] = _Entry(CallRecord(index=index, name=name, digest=digest(arguments)))
-        elif entry.call.name != name or not matches(entry.call.digest, arguments):
+        elif entry.call.name != name or not (_repeats(entry, arguments) or matches(entry.call.digest, arguments)):
             raise NonDeterminism(_mismatch(entry, index, name, arguments))
         self._unmade.pop(index, None)
-        if entry.opened is not None:
-            self._unseen.discard(entry.opened.sequence)
+        if entry.unopened:
+            entry.unopened = False
+            self._unseen -= 1
         if mode is Mode.SYNC:
             self._see(entry)
             if entry.answer is None and self._unmade:
@@ -206,20 +223,34 @@ class Replay:
         return parent
 
     def _see(self, entry: _Entry) -> None:
-        if entry.completed is not None:
-            self._unseen.discard(entry.completed.sequence)
-        if entry.answer is not None:
-            self.time = entry.answer.time
+        if entry.uncompleted:
+            entry.uncompleted = False
+            self._unseen -= 1
+        if (answer := entry.answer) is not None:
+            self.time = answer.time
 
     def _skipped(self, index: str) -> bool:
         """Whether the call was made by a function that is not run again, because its call is complete."""
+        if index.rpartition(".")[0] == ROOT:
+            return False
         owners = (self._entries.get(owner) for owner in self._owners.of(index))
         return any(owner is not None and owner.completed is not None for owner in owners)
 
 
+def _repeats(entry: _Entry, arguments: Arguments) -> bool:
+    """Whether the arguments of a transition are, byte for byte, what was recorded. Then so is their digest."""
+    event = entry.opened
+    return (
+        event is not None
+        and event.type is EventType.TRANSITION
+        and event.memory is not LEFT_OUT
+        and arguments == {"function": event.function, "payload": event.memory}
+    )
+
+
 def _found(entry: _Entry) -> New | Unanswered | Recorded:
-    if entry.answer is not None:
-        return Recorded(entry.call, entry.answer)
+    if (answer := entry.answer) is not None:
+        return Recorded(entry.call, answer)
     if entry.opened is not None:
         return Unanswered(entry.call, entry.opened)
     return New(entry.call)

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from workflow_operator.resources.run import FINAL_PHASES, ConditionStatus, ConditionType
+
 JsonObject = dict[str, Any]
 
 _ABSENT: Any = msgspec.UNSET
@@ -62,6 +64,14 @@ class _Identified(msgspec.Struct):
     metadata: _Identity
 
 
+class _Version(msgspec.Struct):
+    resourceVersion: str  # noqa: N815
+
+
+class _Versioned(msgspec.Struct):
+    metadata: _Version
+
+
 class _Position(msgspec.Struct):
     more: str = msgspec.field(name="continue", default="")
 
@@ -82,6 +92,7 @@ _OBJECT = msgspec.json.Decoder(_Object)
 _STATUS = msgspec.json.Decoder(_Status)
 _EVENT = msgspec.json.Decoder(_Event)
 _LIST = msgspec.json.Decoder(_List)
+_VERSIONED = msgspec.json.Decoder(_Versioned)
 _IDENTITIES = msgspec.json.Decoder(_Identities)
 
 UNREADABLE_STATUS = "unreadable"
@@ -93,6 +104,15 @@ class Identities(NamedTuple):
 
     uids: list[str]
     more: str
+
+
+class Seen(NamedTuple):
+    """One event of a watch: what :func:`sighting` gives of its object, and the JSON of that. What is no object, as in
+    an ERROR or a BOOKMARK, is there as it is."""
+
+    kind: str
+    object: JsonObject
+    text: memoryview
 
 
 class Page(NamedTuple):
@@ -123,15 +143,33 @@ def _present(found: msgspec.Struct) -> JsonObject:
     return {name: value for name, value in msgspec.structs.asdict(found).items() if value is not msgspec.UNSET}
 
 
-def watch_event(line: bytes) -> JsonObject:
-    """One line of a watch, with the object in it as :func:`sighting` gives it. What is no object stays as it is.
+def shows_end(seen: JsonObject) -> bool:
+    """Whether a sighting says that its run is over, and says all that belongs to an end."""
+    status = seen.get("status")
+    if not isinstance(status, dict) or status.get("phase") not in FINAL_PHASES:
+        return False
+    conditions = status.get("conditions")
+    return isinstance(conditions, list) and any(map(_is_finished, conditions))
+
+
+def _is_finished(condition: Any) -> bool:
+    return (
+        isinstance(condition, dict)
+        and condition.get("type") == ConditionType.FINISHED
+        and condition.get("status") == ConditionStatus.TRUE
+    )
+
+
+def watch_event(line: bytes) -> Seen:
+    """One line of a watch.
 
     Raises:
         ValueError: no watch event, or its object cannot be read.
     """
     event = _decoded(_EVENT, line)
     whole = event.type in ("ERROR", "BOOKMARK")
-    return {"type": event.type, "object": msgspec.json.decode(event.object) if whole else sighting(event.object)}
+    found = msgspec.json.decode(event.object) if whole else sighting(event.object)
+    return Seen(event.type, found, memoryview(event.object))
 
 
 def page(data: bytes) -> Page:
@@ -160,6 +198,15 @@ def identities(data: bytes) -> Identities:
     found = _decoded(_IDENTITIES, data)
     # Of metadata alone, an empty list is null.
     return Identities([item.metadata.uid for item in found.items or ()], found.metadata.more)
+
+
+def version(data: bytes) -> str:
+    """The resource version of an object.
+
+    Raises:
+        ValueError: no JSON object with one.
+    """
+    return str(_decoded(_VERSIONED, data).metadata.resourceVersion)
 
 
 def _decoded(decoder: msgspec.json.Decoder[Any], data: bytes | msgspec.Raw) -> Any:

@@ -6,11 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
-from tests.javascript.sandbox import START_MS, job, run
+from tests.javascript.sandbox import job, run
+from workflow_operator.engine.clock import shown_ms
 from workflow_operator.history import decode_event
 from workflow_operator.history.errors import NotSerializable, ScriptError
-from workflow_operator.javascript.host import HostCall, Job, JsonValue, Returned, Session
+from workflow_operator.javascript.host import HostCall, Job, Returned, Session
 from workflow_operator.replay import Recorded, Replay
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
@@ -25,11 +27,11 @@ EVENTS = [
 async def replayed(session: Session, what: Job) -> JsonValue:
     """The output of the run whose history is EVENTS; each of its calls has its answer there."""
     replay = Replay(EVENTS)
-    await session.begin(what)
+    await session.begin(replace(what, answered_ms=[shown_ms(event.time) for event in replay.answers()]))
     while not isinstance(message := await session.next(), Returned):
         assert isinstance(message, HostCall)
         assert isinstance(replay.call(message.name, message.arguments), Recorded)
-        await session.answer(None, START_MS)
+        assert not message.wants_answer
     replay.check_finished()
     return message.output.load()
 

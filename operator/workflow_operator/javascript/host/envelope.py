@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
@@ -10,12 +11,13 @@ from workflow_operator.history import MAX_NESTING, Caught, CaughtStep, Json
 from workflow_operator.history.errors import NotSerializable, ScriptError
 from workflow_operator.history.values import without_lone_surrogates
 from workflow_operator.javascript.host import reports
-from workflow_operator.javascript.host.messages import HostCall, Limits, LogLine, Returned, Spent
+from workflow_operator.javascript.host.messages import HostCall, Limits, LogLine, Returned, Spent, Take
 from workflow_operator.javascript.host.places import Place, Source
 
 NAME_CHARACTERS = 256
 CAUGHT_CHARACTERS = 200
 MOST_CAUGHT = 8
+MOST_MS = 8_640_000_000_000_000  # that a Date can show
 
 Message: TypeAlias = HostCall | LogLine | Returned | Spent | ScriptError
 
@@ -31,12 +33,12 @@ class _Form(msgspec.Struct, tag_field="kind", forbid_unknown_fields=True, gc=Fal
     """One kind of message; how it is sent says javascript/worker/wire.py."""
 
 
-class _CaughtStep(msgspec.Struct, forbid_unknown_fields=True):
+class _CaughtStep(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     function: Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARACTERS)]
     error: Annotated[str, msgspec.Meta(max_length=CAUGHT_CHARACTERS)] | None = None
 
 
-class _Caught(msgspec.Struct, forbid_unknown_fields=True):
+class _Caught(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     steps: Annotated[list[_CaughtStep], msgspec.Meta(min_length=1, max_length=MOST_CAUGHT)]
     more: Annotated[int, msgspec.Meta(ge=0, le=999_999_999)]
 
@@ -47,6 +49,7 @@ class _Call(_Form, tag="call"):
     column: _Number
     arguments: msgspec.Raw
     caught: _Caught | msgspec.UnsetType = msgspec.UNSET
+    time_ms: Annotated[int, msgspec.Meta(ge=0, le=MOST_MS)] | None = None
 
 
 class _Log(_Form, tag="log"):
@@ -73,29 +76,11 @@ class _Failed(_Form, tag="failed"):
     cause: Annotated[str, msgspec.Meta(max_length=4096)]
 
 
-class _Transition(msgspec.Struct, forbid_unknown_fields=True):
-    function: Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARACTERS)]
-    payload: msgspec.Raw
-
-
-class _Sleep(msgspec.Struct, forbid_unknown_fields=True):
-    seconds: Annotated[int, msgspec.Meta(gt=0)] | Annotated[float, msgspec.Meta(gt=0)]
-
-
-class _Finish(msgspec.Struct, forbid_unknown_fields=True):
-    output: msgspec.Raw
-
-
 _MESSAGE = msgspec.json.Decoder(_Call | _Log | _Spent | _Returned | _Failed)
-_ARGUMENTS: dict[str, msgspec.json.Decoder[_Transition | _Sleep | _Finish]] = {
-    "transition": msgspec.json.Decoder(_Transition),
-    "sleep": msgspec.json.Decoder(_Sleep),
-    "finish": msgspec.json.Decoder(_Finish),
-}
 
 
-def parse(body: bytes, source: Source, limits: Limits) -> Message:
-    """One message of a sandbox; a ScriptError if it says that the run failed.
+def parse(body: bytes, source: Source, limits: Limits, takes: Mapping[str, Take]) -> Message:
+    """One message of a sandbox; a ScriptError if it says that the run failed. ``takes``: what calls there are.
 
     Raises:
         NotSerializable: a value in it is nested too deeply, or no JSON that can be stored.
@@ -106,7 +91,10 @@ def parse(body: bytes, source: Source, limits: Limits) -> Message:
         match _MESSAGE.decode(without_lone_surrogates(body)):
             case _Call() as call:
                 line, column = source.within(_place(call.line, call.column))
-                return HostCall(call.name, _arguments(call, limits), line, column, _caught(call.caught))
+                if (take := takes.get(call.name)) is None:
+                    raise Malformed(f"unknown host call {call.name!r}")
+                arguments = take(call.arguments, limits)
+                return HostCall(call.name, arguments, line, column, _caught(call.caught), call.time_ms)
             case _Log(level, text):
                 return LogLine(level, reports.cut(text, limits.log_line_bytes))
             case _Returned(output, caught):
@@ -125,19 +113,6 @@ def parse(body: bytes, source: Source, limits: Limits) -> Message:
         ) from None
     except (msgspec.MsgspecError, ValueError) as error:
         raise Malformed(f"{error}: {body[:200]!r}") from None
-
-
-def _arguments(call: _Call, limits: Limits) -> dict[str, Json | str | int | float]:
-    if call.name not in _ARGUMENTS:
-        raise Malformed(f"unknown host call {call.name!r}")
-    match _ARGUMENTS[call.name].decode(call.arguments):
-        case _Transition(function, payload):
-            what = f"transition: the payload for {function}"
-            return {"function": function, "payload": Json.checked(memoryview(payload), what, limits.payload_bytes)}
-        case _Finish(output):
-            return {"output": Json.checked(memoryview(output), "finish: the output", limits.payload_bytes)}
-        case _Sleep(seconds):
-            return {"seconds": seconds}
 
 
 def _caught(caught: _Caught | msgspec.UnsetType) -> Caught | None:

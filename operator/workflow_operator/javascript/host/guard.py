@@ -11,13 +11,13 @@ import signal
 import threading
 import time
 import types
-from collections.abc import Callable, Coroutine, Generator, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, ParamSpec, TypeVar
 
 from workflow_operator.javascript.host.process import SandboxProcess
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 # Of the loop's processor time. What an ordinary message costs is free, several times over: a replay has many, and the
 # largest of legal values take about 0.05 s.
@@ -108,12 +108,11 @@ class LoopGuard:
             except BaseException as error:
                 go_on, given = work.throw, error
 
-    @contextmanager
-    def breaking_off(self) -> Iterator[None]:
-        """What may be broken off at any point, because it changes nothing. Raises Interrupted when it is."""
+    def breaking_off(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do what may be broken off at any point, because it changes nothing. Raises Interrupted when it is."""
         self._can_break_off = True
         try:
-            yield
+            return work(*args, **kwargs)
         finally:
             self._can_break_off = False
 

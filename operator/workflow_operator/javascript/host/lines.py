@@ -15,10 +15,17 @@ def size(line: LogLine) -> int:
 
 
 class ExecutionLines:
-    """Lines of one execution: after ``most_bytes`` of them one line says that further ones are dropped."""
+    """Lines of one execution: after ``most_bytes`` of them one line says that further ones are dropped.
+
+    That is so until :meth:`renew`: a run may be as long as it likes, and prints as much in each of its parts.
+    """
 
     def __init__(self, most_bytes: int) -> None:
         self._most = most_bytes
+        self._bytes = 0
+
+    def renew(self) -> None:
+        """The run has recorded an event."""
         self._bytes = 0
 
     def take(self, line: LogLine) -> LogLine | None:
@@ -27,7 +34,7 @@ class ExecutionLines:
             return None
         self._bytes += size(line)
         if self._bytes > self._most:
-            return LogLine("warn", f"more than {self._most} bytes of log lines: further lines are dropped")
+            return LogLine("warn", f"more than {self._most} bytes of log lines: dropped until the next call")
         return line
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
+
+import msgspec
 
 from workflow_operator.history import Caught, Json
 
-JsonValue: TypeAlias = Any
+ASKED = -1
 Level: TypeAlias = Literal["info", "debug", "warn", "error"]
 
 
@@ -18,7 +21,7 @@ class Limits:
     wall_seconds: float = 60.0
     """Between two host calls."""
     cpu_seconds: int = 10
-    """Of processor time, in whole seconds, since the last host call that an event of the history answered."""
+    """Of processor time, in whole seconds, since the last host call."""
     memory_bytes: int = 128 * 1024 * 1024
     """Of the script's heap, and about as much beside it (array buffers)."""
     payload_bytes: int = 256 * 1024
@@ -26,16 +29,36 @@ class Limits:
     log_line_bytes: int = 8 * 1024
     """Of one log line in UTF-8; a longer one is cut and marked."""
     log_lines: int = 10_000
-    """For the whole execution; then one line says that further ones are dropped."""
+    """Since the last host call; then one line says that further ones are dropped until the next."""
     log_bytes: int = 1024 * 1024
-    """Of all printed lines in UTF-8, for the whole execution; then one line says that further ones are dropped."""
+    """Of all lines in UTF-8 that are printed since the last host call; otherwise as log_lines."""
+
+
+Arguments: TypeAlias = dict[str, Json | str | int | float]
+"""What a call was made with, by name."""
+Take: TypeAlias = Callable[[msgspec.Raw, Limits], Arguments]
+"""Reads the arguments of a call. A sandbox is not trusted, so everything is checked, in linear time.
+
+Raises msgspec.ValidationError for what the prelude never sends, and the errors of Json.checked.
+"""
+
+
+class Forms(NamedTuple):
+    """What a sandbox may ask for: the arguments of each call, and the names of those that it tells and does not wait
+    for. They are recorded as they are told, and their record is all the answer there is."""
+
+    takes: Mapping[str, Take]
+    markers: Collection[str]
 
 
 @dataclass(frozen=True)
 class Job:
     """A run of one script.
 
-    ``time_ms`` (since 1970) is what Date shows until the first answer; ``seed`` (64 bits) seeds Math.random.
+    ``time_ms`` (since 1970) is what Date shows until the first answer; ``now_ms`` is the time at which the run begins
+    here, which may be long after it. ``seed`` (64 bits) seeds Math.random.
+    ``answered_ms`` is what Date shows after each of the script's first calls, which a history answers: the sandbox does
+    not wait for anything there, but for an answer that holds a value, where it says ASKED.
     ``lenient``: values, functions and rejections are taken as 0.2.0 took them, for a run that it started.
     """
 
@@ -47,21 +70,30 @@ class Job:
     time_ms: int
     limits: Limits = field(default_factory=Limits)
     lenient: bool = False
+    now_ms: int = 0
+    answered_ms: Sequence[int] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class HostCall:
-    """The script waits for ``answer`` or ``throw``.
+    """What the script asks for. It waits for ``answer`` or ``throw``, if ``wants_answer``; else it has gone on already.
 
-    transition: {"function": str, "payload": Json}; sleep: {"seconds": int or float}; finish: {"output": Json}.
+    ``time_ms`` (since 1970) is what Date shows from this call on where nobody is to answer it: the time at which it
+    happened, or the recorded one; None where the time of the answer counts.
+
     ``line`` and ``column`` count from 1 in the script. ``caught``: what threw since the call before it.
     """
 
     name: str
-    arguments: dict[str, Json | str | int | float]
+    arguments: Arguments
     line: int | None
     column: int | None = None
     caught: Caught | None = None
+    time_ms: int | None = None
+
+    @property
+    def wants_answer(self) -> bool:
+        return self.time_ms is None
 
 
 @dataclass(frozen=True)

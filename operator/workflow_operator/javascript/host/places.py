@@ -23,6 +23,7 @@ class Source:
     def __init__(self, script: str) -> None:
         self._script = script
         self._widths: dict[int, int] = {}
+        self._found: Place | None = None
 
     @cached_property
     def _lines(self) -> list[str]:
@@ -33,12 +34,16 @@ class Source:
 
         Where the script ends too early, V8 names a line behind it: that is its last one.
         """
+        if place is not None and place == self._found:
+            # A loop makes its calls in one place.
+            return place
         if place is None or not 1 <= place.line <= len(self._lines) + _LINES_ADDED:
             return None, None
         if place.line > len(self._lines):
             return len(self._lines), None
         if place.column is not None and not 1 <= place.column <= self._width(place.line) + 1:
             return None, None
+        self._found = place
         return place
 
     def _width(self, number: int) -> int:

@@ -10,31 +10,36 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 
 from workflow_operator.history.errors import EngineCrash
 from workflow_operator.javascript.host.guard import LoopGuard
-from workflow_operator.javascript.host.messages import Limits
+from workflow_operator.javascript.host.messages import Forms, Limits
 from workflow_operator.javascript.host.process import SandboxProcess, Zygote
 from workflow_operator.javascript.host.session import Session
+from workflow_operator.javascript.worker.vm.bridge import Fresh
 
 
 class SandboxPool:
     """At most ``size`` processes, each of one namespace for all its life; ``idle`` blank ones are kept ready.
 
-    A job may have at most ``memory_bytes`` as heap.
+    A job may have at most ``memory_bytes`` as heap. ``fresh``: what it gets that none before it had. ``forms``: what it
+    may ask for.
     """
 
     def __init__(
         self,
+        forms: Forms,
         *,
         size: int,
         idle: int = 2,
         memory_bytes: int = Limits.memory_bytes,
+        fresh: Fresh = "realm",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if size < 1 or idle < 0:
             raise ValueError(f"expected size >= 1 and idle >= 0, got {size} and {idle}")
+        self._forms = forms
         self._size = size
         self._blanks_wanted = min(idle, size)
         self._clock = clock
-        self._zygote = Zygote(memory_bytes)
+        self._zygote = Zygote(memory_bytes, fresh)
         self._guard = LoopGuard(self._zygote.kill_from_a_thread)
         self._idle: deque[SandboxProcess] = deque()  # least recently used first
         self._blank: deque[SandboxProcess] = deque()
@@ -78,7 +83,7 @@ class SandboxPool:
     async def _session(self, namespace: str) -> AsyncIterator[Session]:
         process = await self._take(namespace)
         self._busy.add(process)
-        session = Session(process, self._guard, self._clock)
+        session = Session(process, self._guard, self._forms, self._clock)
         try:
             yield session
         finally:

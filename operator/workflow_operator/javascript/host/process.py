@@ -20,6 +20,7 @@ from workflow_operator.history.errors import EngineCrash
 from workflow_operator.javascript.host import reports
 from workflow_operator.javascript.host.channel import Channel
 from workflow_operator.javascript.host.messages import Exit
+from workflow_operator.javascript.worker.vm.bridge import Fresh
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ _STDERR_BYTES = 64 * 1024
 _START_SECONDS = 30.0
 _BOOT = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
-    "from workflow_operator.javascript.worker.zygote import main; main(int(sys.argv[2]), int(sys.argv[3]))"
+    "from workflow_operator.javascript.worker.zygote import main; main(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])"
 )
 # English and UTC are what scripts see; nothing of the executor's environment reaches a sandbox.
 _ENVIRONMENT = {"TZ": "UTC", "LANG": "en_US.UTF-8", "LC_ALL": "en_US.UTF-8", "PYTHONUTF8": "1"}
@@ -58,6 +59,11 @@ class SandboxProcess:
     def speaks(self) -> bool:
         """Whether it has sent something since it was ready that nobody has received."""
         return self._ready and self.channel.pending
+
+    @property
+    def speaks_now(self) -> bool:
+        """Whether something that it has sent since it was ready was read, and nobody has taken it."""
+        return self._ready and self.channel.ready
 
     def cpu_seconds(self) -> float:
         """Processor time that it has used in its life; 0 where that is not known."""
@@ -117,11 +123,12 @@ def _pid(ready: bytes) -> int:
 class Zygote:
     """The process that forks sandboxes. When it dies all its sandboxes do, and ``fork`` starts another one.
 
-    A job of its sandboxes may have at most ``memory_bytes`` as heap.
+    A job of its sandboxes may have at most ``memory_bytes`` as heap, and gets what is ``fresh``.
     """
 
-    def __init__(self, memory_bytes: int) -> None:
+    def __init__(self, memory_bytes: int, fresh: Fresh) -> None:
         self._memory_bytes = memory_bytes
+        self._fresh = fresh
         self._stderr = -1
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -141,23 +148,19 @@ class Zygote:
         """A new sandbox process, which may still be getting ready. Raises EngineCrash."""
         await self.start()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        bell_read, bell_write = os.pipe()
         stderr_read, stderr_write = os.pipe()
         os.set_blocking(stderr_read, False)
         # Shared with the process: what does not fit is lost instead of stopping it.
-        os.set_blocking(stderr_write, False)
-        ours.setblocking(False)
-        try:
-            channel = await Channel.open(ours)
-            process = SandboxProcess(str(next(self._numbers)), channel, stderr_read, self._memory_bytes)
-            self._processes[process.identity] = process
-            self._send({"fork": process.identity}, [theirs.fileno(), stderr_write])
-        except BaseException:
-            ours.close()
-            os.close(stderr_read)
-            raise
-        finally:
-            theirs.close()
-            os.close(stderr_write)
+        for written in (bell_write, stderr_write):
+            os.set_blocking(written, False)
+        channel = Channel(ours, bell_read)
+        process = SandboxProcess(str(next(self._numbers)), channel, stderr_read, self._memory_bytes)
+        self._processes[process.identity] = process
+        self._send({"fork": process.identity}, [theirs.fileno(), bell_write, stderr_write])
+        theirs.close()
+        for written in (bell_write, stderr_write):
+            os.close(written)
         return process
 
     def kill(self, process: SandboxProcess) -> None:
@@ -191,7 +194,7 @@ class Zygote:
             self._stderr, stderr_write = os.pipe()
             os.set_blocking(self._stderr, False)
             os.set_blocking(stderr_write, False)
-            arguments = [json.dumps(path), str(theirs.fileno()), str(self._memory_bytes)]
+            arguments = [json.dumps(path), str(theirs.fileno()), str(self._memory_bytes), self._fresh]
             try:
                 self._process = subprocess.Popen(
                     [sys.executable, "-I", "-c", _BOOT, *arguments],
@@ -231,6 +234,8 @@ class Zygote:
         message = json.loads(packet)
         if "started" in message and self._started is not None and not self._started.done():
             self._started.set_result(None)
+            if self._fresh == "realm" and message["missing"]:
+                logger.warning(reports.no_realms(message["missing"]))
         elif "exited" in message and (process := self._processes.pop(message["exited"], None)) is not None:
             process.ended(Exit(message["code"], message["peak_bytes"]))
 

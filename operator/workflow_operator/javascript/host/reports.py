@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Sequence
 
 from workflow_operator.history import errors
 from workflow_operator.javascript.host.messages import Exit, Limits
@@ -113,6 +114,14 @@ def _how(end: Exit) -> str:
         return signal.Signals(-end.code).name
     except ValueError:
         return f"signal {-end.code}"
+
+
+def no_realms(missing: Sequence[str]) -> str:
+    """That runs get isolates, although realms were wanted. ``missing``: symbols."""
+    return (
+        f"each run gets a V8 isolate of its own, which costs several times as much as a realm "
+        f"({setting('SANDBOX_FRESH')}): the V8 of this mini-racer does not export {', '.join(missing)}"
+    )
 
 
 def no_start(stderr: str, address_space_bytes: int | None, overcommit: str) -> str:

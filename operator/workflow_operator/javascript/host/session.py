@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from array import array
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict
 from typing import Any, TypeVar
 
+import msgspec
+
+from workflow_operator.history import Json
 from workflow_operator.history.errors import EngineCrash, HostLimit, ScriptError, Thrown
 from workflow_operator.javascript.host import envelope, reports
 from workflow_operator.javascript.host.guard import (
@@ -16,27 +19,33 @@ from workflow_operator.javascript.host.guard import (
     LoopBudget,
     LoopGuard,
 )
-from workflow_operator.javascript.host.messages import HostCall, Job, JsonValue, LogLine, Returned, Spent
+from workflow_operator.javascript.host.messages import Forms, HostCall, Job, LogLine, Returned, Spent
 from workflow_operator.javascript.host.places import Source
 from workflow_operator.javascript.host.process import SandboxProcess
-from workflow_operator.javascript.worker.wire import frame_cap
+from workflow_operator.javascript.host.told import NotExpected, Told
+from workflow_operator.javascript.worker.wire import encode, frame, frame_cap, join
 
 T = TypeVar("T")
 
 _EXIT_GRACE_SECONDS = 5.0
-# How often a script that computes is looked at; the kernel, which stops it first, counts in whole seconds.
-_LOOK_SECONDS = 1.0
+# How often a script that computes is looked at: for what it told, and for what it has used (the kernel, which stops it
+# first, counts in whole seconds).
+_LOOK_SECONDS = 0.025
 _KERNEL_GRACE_SECONDS = 3.0
+# What one run receives in one turn of the loop: 32 small messages.
+_TURN_BYTES = 64 * 1024
+_MESSAGE_WEIGHT_BYTES = 2048
 
 
 class _Run:
     """What the executor knows of the run that is under way."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, told: Told, cpu_seconds: float | None) -> None:
         self.job = job
+        self.told = told
         self.source = Source(job.script)
         self.wall_left = job.limits.wall_seconds
-        self.cpu_from: float | None = None
+        self.cpu_from = cpu_seconds
         self.asked = False
         self.lines = 0
         self.since = "before its first host call"
@@ -45,18 +54,21 @@ class _Run:
 class Session:
     """Drives one script at a time: ``begin``, then ``next`` until it returns Returned or raises a ScriptError.
 
-    A HostCall must be answered (``answer`` or ``throw``) before the following ``next``. Cancelling ``next``
-    loses no message. After a run that returned or threw the same session can ``begin`` another one.
+    A HostCall that wants an answer must be answered (``answer`` or ``throw``) before the following ``next``; behind any
+    other the script has gone on. Cancelling ``next`` loses no message. After a run that returned or threw the same
+    session can ``begin`` another one.
     """
 
-    def __init__(self, process: SandboxProcess, guard: LoopGuard, clock: Callable[[], float]) -> None:
+    def __init__(self, process: SandboxProcess, guard: LoopGuard, forms: Forms, clock: Callable[[], float]) -> None:
         self._process = process
+        self._forms = forms
         self._guard = guard
         self._clock = clock
         self._run: _Run | None = None
         self._budget = LoopBudget(clock())
         self._over_budget = False
         self._received_bytes = 0
+        self._turn_bytes = 0
         self._broken = False
 
     @property
@@ -96,21 +108,15 @@ class Session:
                 f"{job.instance_id}: expected at most {self._process.memory_bytes} bytes of memory, as the pool was "
                 f"told, got {job.limits.memory_bytes}"
             )
+        # What was said before the job is held to the small cap; what its script says can be read with the first words.
+        self._process.channel.look(at_once=True)
         self._process.channel.take_frames_of(frame_cap(job.limits.payload_bytes))
-        self._process.channel.send(
-            {
-                "kind": "job",
-                "script": job.script,
-                "entrypoint": job.entrypoint,
-                "input": job.input_json,
-                "instance_id": job.instance_id,
-                "seed": [job.seed & 0xFFFFFFFF, job.seed >> 32 & 0xFFFFFFFF],
-                "time_ms": job.time_ms,
-                "limits": asdict(job.limits),
-                "lenient": job.lenient,
-            }
-        )
-        self._run = _Run(job)
+        # Before the script can go on: its time must not seem to be ahead of ours.
+        now = self._clock()
+        self._process.channel.send(frame(_body(job)))
+        # Of one that is getting ready it is not known yet.
+        cpu_from = None if self._process.pid is None else self._process.cpu_seconds()
+        self._run = _Run(job, Told(job, self._forms.markers, now), cpu_from)
 
     async def next(self) -> HostCall | LogLine | Returned:
         """What the script does next.
@@ -131,10 +137,11 @@ class Session:
 
     async def _message(self, run: _Run) -> HostCall | LogLine | Returned:
         while True:
-            body = await self._receive(run)
+            # Most have arrived with others, and nothing is to be waited for.
+            if (body := self._at_hand()) is None:
+                body = await self._receive(run)
             try:
-                with self._guard.breaking_off():
-                    message = envelope.parse(body, run.source, run.job.limits)
+                message = self._guard.breaking_off(envelope.parse, body, run.source, run.job.limits, self._forms.takes)
             except Interrupted:
                 raise _host_limit(run) from None
             except envelope.Malformed as error:
@@ -155,70 +162,91 @@ class Session:
                 if run.lines > run.job.limits.log_lines + 1:
                     raise _malformed(f"more than {run.job.limits.log_lines} log lines")
             case HostCall(name, _, line, _):
-                run.asked = True
+                try:
+                    run.told.check(message, self._clock())
+                except NotExpected as error:
+                    raise _malformed(str(error)) from None
+                run.asked = message.wants_answer
+                run.lines = 0
+                # To be looked at when all that has arrived is read: meanwhile the script may have told of others.
+                run.cpu_from = None
+                run.wall_left = run.job.limits.wall_seconds
                 run.since = f"after {name}" + (f" in line {line}" if line else "")
             case Returned():
                 self._run = None
         return message
 
-    async def answer(self, value: JsonValue, time_ms: int, *, recorded: bool = True) -> None:
-        """The result of the host call; the script goes on. ``time_ms`` is what Date shows from now on.
+    async def answer(self, value: Json | None, time_ms: int) -> None:
+        """The result of the host call; the script goes on. ``time_ms`` is what Date shows from now on."""
+        data = b"null" if value is None else value.data
+        self._reply(frame(b'{"kind":"answer","time_ms":%d,"value":%b}' % (time_ms, data)), time_ms)
 
-        ``recorded``: an event of the history answers, so the limit of processor time begins anew.
-        """
-        # The order is the sandbox's: see wire.py.
-        run = self._reply({"kind": "answer", "recorded": recorded, "time_ms": time_ms, "value": value})
-        if recorded:
-            run.cpu_from = self._process.cpu_seconds()
+    async def throw(self, name: str, message: str, time_ms: int) -> None:
+        """The host call throws an Error with this name and message in the script; otherwise as ``answer``."""
+        self._reply(encode({"kind": "throw", "time_ms": time_ms, "name": name, "message": message}), time_ms)
 
-    async def throw(self, name: str, message: str) -> None:
-        """The host call throws an Error with this name and message in the script."""
-        self._reply({"kind": "throw", "name": name, "message": message})
-
-    def _reply(self, message: dict[str, object]) -> _Run:
+    def _reply(self, reply: bytes, time_ms: int) -> None:
+        now = self._clock()
         run = self._running()
         if not run.asked:
             raise RuntimeError(f"{run.job.instance_id}: there is no host call to answer")
         if self._process.speaks:
             self._run, self._broken = None, True
             raise _malformed("a message while the script waits for an answer")
-        self._process.channel.send(message)
+        self._process.channel.send(reply)
         run.asked = False
+        run.cpu_from = self._process.cpu_seconds()
         run.wall_left = run.job.limits.wall_seconds
-        return run
+        run.told.answered(time_ms, now)
 
     def _running(self) -> _Run:
         if self._run is None:
             raise RuntimeError("no run has begun, or it has ended")
         return self._run
 
+    def _at_hand(self) -> bytes | None:
+        if self._over_budget or self._turn_bytes >= _TURN_BYTES or not self._process.speaks_now:
+            return None
+        return self._counted(self._process.channel.take())
+
+    def _counted(self, body: bytes | None) -> bytes | None:
+        if body is not None:
+            self._received_bytes += len(body)
+            self._turn_bytes += _MESSAGE_WEIGHT_BYTES + len(body)
+        return body
+
     async def _receive(self, run: _Run) -> bytes:
+        channel = self._process.channel
         await self._process.wait_ready()
-        if run.cpu_from is None:
-            run.cpu_from = self._process.cpu_seconds()
-        while True:
+        await self._let_others_run()
+        while not channel.ready:
+            # First: an event that was told and not read renews the limits.
+            if channel.look() or channel.closed:
+                break
+            run.cpu_from = self._process.cpu_seconds() if run.cpu_from is None else run.cpu_from
             # Where the kernel does not stop it, somebody has taken its limit off: also one who goes on speaking.
             if self._process.cpu_seconds() - run.cpu_from > run.job.limits.cpu_seconds + _KERNEL_GRACE_SECONDS:
                 raise reports.processor(run.job.limits, run.since)
-            wait = min(run.wall_left, _LOOK_SECONDS)
-            last = wait == run.wall_left
+            if run.wall_left <= 0:
+                raise reports.wall(run.job.limits, run.since)
             started = self._clock()
             try:
-                async with asyncio.timeout(wait):
-                    body = await self._process.channel.receive()
-                break
-            except TimeoutError:
-                if last:
-                    raise reports.wall(run.job.limits, run.since) from None
+                await channel.wait(min(run.wall_left, _LOOK_SECONDS))
             finally:
-                run.wall_left = max(0.0, run.wall_left - (self._clock() - started))
-        # Told once the loop turns: the watchdog may have ended the process for it.
+                run.wall_left -= self._clock() - started
+        if (body := self._counted(channel.take())) is None:
+            death = await self._death(run)
+            # Known once the loop has turned: the watchdog may have ended the process for it.
+            raise _host_limit(run) if self._over_budget else death
         if self._over_budget:
             raise _host_limit(run)
-        if body is None:
-            raise await self._death(run)
-        self._received_bytes += len(body)
         return body
+
+    async def _let_others_run(self) -> None:
+        # Thousands of messages can be here already: without a pause, nothing else would happen in this process.
+        if self._turn_bytes >= _TURN_BYTES:
+            self._turn_bytes = 0
+            await asyncio.sleep(0)
 
     async def _death(self, run: _Run) -> ScriptError:
         if self._process.channel.error is not None:
@@ -229,6 +257,23 @@ class Session:
         except TimeoutError:
             return EngineCrash("the sandbox closed its socket and did not end")
         return reports.death(end, self._process.stderr(), run.job.limits, run.since)
+
+
+def _body(job: Job) -> bytes:
+    own = {"entrypoint": job.entrypoint, "time_ms": job.time_ms, "now_ms": job.now_ms, "limits": job.limits}
+    given = {
+        "input": job.input_json,
+        "instance_id": job.instance_id,
+        "seed": (job.seed & 0xFFFFFFFF, job.seed >> 32 & 0xFFFFFFFF),
+        "time_ms": job.time_ms,
+        "limits": job.limits,
+        "lenient": job.lenient,
+    }
+    script = job.script.encode("utf-8", "replace")
+    return join((_JSON.encode(own), _JSON.encode(given), script, array("q", job.answered_ms).tobytes()))
+
+
+_JSON = msgspec.json.Encoder()
 
 
 def _malformed(what: str) -> EngineCrash:

@@ -1,4 +1,4 @@
-"""One job on one isolate: the script, its entry function, the outcome as a message."""
+"""One job in one realm: the script, its entry function, the outcome as a message."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workflow_operator.javascript.worker import modules, prelude, reported
-from workflow_operator.javascript.worker.bridge import EngineError, Isolate, OutOfMemory
+from workflow_operator.javascript.worker.vm.bridge import EngineError, OutOfMemory, Realm
 from workflow_operator.javascript.worker.wire import SCRIPT_NAME
 
 _DECLARATION = re.compile(
@@ -51,27 +51,37 @@ def is_identifier(name: str) -> bool:
     return name.replace("$", "_").isidentifier() and name not in _RESERVED
 
 
-def run(isolate: Isolate, job: Mapping[str, Any]) -> str:
+@dataclass
+class Job:
+    """A script, and ``given``: what the prelude is to know, as JSON."""
+
+    script: str
+    entrypoint: str | None
+    memory_bytes: int
+    given: str
+
+
+def run(realm: Realm, job: Job) -> str:
     """Run the job to its end. Returns the text of a ``returned`` or ``failed`` message."""
-    isolate.limit_heap(job["limits"]["memory_bytes"])
-    if prelude.wants_web(job["script"]):
-        isolate.control(isolate.run(_WEB))
-    isolate.control(json.dumps({key: value for key, value in job.items() if key != "script"}))
+    realm.limit_heap(job.memory_bytes)
+    if prelude.wants_web(job.script):
+        realm.control(realm.run(_WEB))
+    realm.control(job.given)
     try:
-        script = _Script(isolate, job["script"])
+        script = _Script(realm, job.script)
         failure = script.evaluate()
         if failure is None:
-            failure = script.call(job["entrypoint"])
+            failure = script.call(job.entrypoint)
         return failure
     except OutOfMemory:
         return _failed("MemoryLimit", "MemoryLimit", "the script's heap is full")
     except EngineError as error:
-        return _described(error.report, job["script"], None)
+        return _described(error.report, job.script, None)
 
 
 @dataclass
 class _Script:
-    isolate: Isolate
+    realm: Realm
     text: str
     exports: Mapping[str, str] = field(default_factory=dict)
     """What a module exports: exported name -> name in the script."""
@@ -82,7 +92,7 @@ class _Script:
         """Run the top level. Returns the failure, if it fails."""
         if modules.is_commonjs(self.text):
             self.hands_out = True
-            self.isolate.run(f"{modules.PREPARE_COMMONJS};void 0")
+            self.realm.run(f"{modules.PREPARE_COMMONJS};void 0")
         report = self._evaluate(self.text)
         if report is None:
             return None
@@ -101,7 +111,7 @@ class _Script:
         if not module.exports:
             return self._top_level_failure(refusal)
         self.exports, self.hands_out = module.exports, True
-        self.isolate.run(f"{modules.PREPARE_MODULE};void 0")
+        self.realm.run(f"{modules.PREPARE_MODULE};void 0")
         # V8 repeats lines of this text: places are looked for in it, and are those of the other.
         self.text = module.script
         report = self._evaluate(self.text)
@@ -109,10 +119,10 @@ class _Script:
 
     def _evaluate(self, text: str) -> str | None:
         # The completion value is made undefined: a BigInt or a lone surrogate there hangs the engine.
-        return _report(self.isolate.run, f"{text}\n;void 0\n//# sourceURL={SCRIPT_NAME}")
+        return _report(self.realm.run, f"{text}\n;void 0\n//# sourceURL={SCRIPT_NAME}")
 
     def _top_level_failure(self, report: str) -> str:
-        return _described(report, self.text, self.isolate.control(report[:_MESSAGE]))
+        return _described(report, self.text, self.realm.control(report[:_MESSAGE]))
 
     def call(self, entrypoint: str | None) -> str:
         """Call the entry to its end."""
@@ -120,10 +130,10 @@ class _Script:
         if entry is None:
             return self._no_entry(entrypoint)
         name, function = entry
-        report = _report(self.isolate.control, function)
+        report = _report(self.realm.control, function)
         # Further tasks: each runs after all microtasks, so that none of them can speak after the end.
-        self.isolate.control(None if report is None else report[:_MESSAGE])
-        outcome = self.isolate.control()
+        self.realm.control(None if report is None else report[:_MESSAGE])
+        outcome = self.realm.control()
         if report is not None:
             return _described(report, self.text, outcome)
         if outcome is None:
@@ -158,7 +168,7 @@ class _Script:
         for expression in expressions:
             # Read once, and nothing but a function comes out of it: a getter could give something else the next time.
             found = f"const f = {expression}; return typeof f === 'function' ? f : undefined"
-            function = self.isolate.function(f"(() => {{ try {{ {found} }} catch {{}} }})()")
+            function = self.realm.function(f"(() => {{ try {{ {found} }} catch {{}} }})()")
             if function is not None:
                 return expression, function
         return None
@@ -166,14 +176,14 @@ class _Script:
     def _look(self, name: str) -> dict[str, Any]:
         """What the prelude sees in a global object: ``state``, the names of its functions and of objects in it."""
         found = f"const o = {name}; return typeof o === 'object' ? o : null"
-        seen = self.isolate.control(self.isolate.run(f"(() => {{ try {{ {found} }} catch {{ return null }} }})()"))
+        seen = self.realm.control(self.realm.run(f"(() => {{ try {{ {found} }} catch {{ return null }} }})()"))
         return {} if seen is None else dict(json.loads(seen))
 
     def _functions(self) -> list[str]:
         names = candidates(self.text)
         if not names:
             return []
-        bits = self.isolate.text("+".join(f"(typeof {name} === 'function' ? '1' : '0')" for name in names))
+        bits = self.realm.text("+".join(f"(typeof {name} === 'function' ? '1' : '0')" for name in names))
         return [name for name, bit in zip(names, bits, strict=True) if bit == "1"]
 
     def _objects(self) -> list[str]:

@@ -3,13 +3,13 @@
 A message is an object with a ``kind``. Texts of the sandbox are made by the prelude, which cuts them; the executor
 refuses what is longer. Units are UTF-16 code units.
 
-    executor -> sandbox   job      {script, entrypoint, input, instance_id, seed: [low, high], time_ms, limits, lenient}
-                          answer   {recorded, time_ms, value}, in this order; recorded: an event of the history
-                                   answers, so the processor budget begins anew
-                          throw    {name, message}
+    executor -> sandbox   a job, see below
+                          answer   {time_ms, value}
+                          throw    {time_ms, name, message}
     sandbox -> executor   ready    {pid}                          the process is confined and has an isolate; once
-                          call     {name: at most 64 units, line, column, arguments, caught?}
-                                                                  the script is blocked until answer or throw
+                          call     {time_ms?, name: at most 64 units, line, column, arguments, caught?}
+                                                                  the script is blocked until answer or throw; with a
+                                                                  time it has gone on, and Date shows that
                           log      {level, text}
                           spent    {}                             the process is to take no other job; before the end
                           returned {output, caught?}
@@ -18,6 +18,14 @@ refuses what is longer. Units are UTF-16 code units.
 
     caught: {steps: [{function: 256, error?: 200}], more}: the functions of transitions that threw since the last call,
     at most 8, and how many further ones there were; absent if there were none
+
+A job is four parts, each behind its length: {entrypoint, time_ms, now_ms, limits}, for the process; {input,
+instance_id, seed: [low, high], time_ms, limits, lenient}, for the prelude, ``input`` being a text of JSON; the script;
+and for each of its first calls, which the history answers, what Date shows after it, as 64 bits in the machine's order.
+
+A sandbox writes each message at once, and rings a bell, a byte in a pipe, where the executor has to read: with ready,
+with a call that waits, with the end, and before the socket is full. What it told before is read along with it. Of calls
+that the history answers, those that come within 10 ms are written together, but for the last one.
 
 Both sides are states: a message that is not expected now ends the sandbox process. Before its first job it may send
 64 KiB, then :func:`frame_cap`.
@@ -28,7 +36,7 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 HEADER = struct.Struct(">I")
@@ -39,8 +47,6 @@ _FAILURE_BYTES = 256 * 1024
 SCRIPT_NAME = "workflow.js"
 PRELUDE_NAME = "prelude.js"
 
-_RECORDED = b'{"kind":"answer","recorded":true,'
-
 
 class ProtocolError(Exception):
     """The other side sent something that is no frame."""
@@ -49,11 +55,6 @@ class ProtocolError(Exception):
 def frame_cap(payload_bytes: int) -> int:
     """The largest frame of a sandbox whose values have at most ``payload_bytes``: escapes can double a value."""
     return max(2 * payload_bytes, _FAILURE_BYTES) + FRAME_BYTES
-
-
-def answered_by_record(reply: bytes) -> bool:
-    """Whether this reply of the executor is an answer that an event of the history gives."""
-    return reply.startswith(_RECORDED)
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
@@ -72,6 +73,11 @@ class Decoder:
     def __init__(self, max_frame_bytes: int = FRAME_BYTES) -> None:
         self._buffer = bytearray()
         self.max_frame_bytes = max_frame_bytes
+
+    @property
+    def partial(self) -> bool:
+        """Whether it holds the beginning of a frame."""
+        return bool(self._buffer)
 
     def feed(self, data: bytes) -> list[bytes]:
         """The frames completed by ``data``. Raises ProtocolError for one that is over the cap."""
@@ -100,7 +106,24 @@ def read_frame(descriptor: int) -> bytes | None:
     return _read_exactly(descriptor, length)
 
 
-def write_all(descriptor: int, data: bytes) -> None:
+def join(parts: Iterable[bytes]) -> bytes:
+    """The parts as one body, each behind its length."""
+    return b"".join(piece for part in parts for piece in (HEADER.pack(len(part)), part))
+
+
+def split(body: bytes) -> list[bytes]:
+    """The parts of a body."""
+    parts: list[bytes] = []
+    start = 0
+    while start < len(body):
+        (length,) = HEADER.unpack_from(body, start)
+        start += HEADER.size
+        parts.append(body[start : start + length])
+        start += length
+    return parts
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]

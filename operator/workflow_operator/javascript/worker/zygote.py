@@ -2,15 +2,17 @@
 
 It is asked over a SOCK_SEQPACKET socket, one JSON object in each packet:
 
-    {"fork": id} with two descriptors: the sandbox's socket, and where its standard error goes
+    {"fork": id} with three descriptors: the sandbox's socket, its bell, and where its standard error goes
     {"kill": id}
-    -> {"started": pid}, {"exited": id, "code": exit code or -signal, "peak_bytes": n}
+    -> {"started": pid, "missing": the first symbols that V8's library lacks for realms}
+       {"exited": id, "code": exit code or -signal, "peak_bytes": n}
 
 It ends, and all sandbox processes with it, when the executor's end is closed.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
@@ -18,19 +20,28 @@ import signal
 import socket
 from typing import Any, NoReturn
 
-from workflow_operator.javascript.worker import bridge, child, confine, prelude
+from workflow_operator.javascript.worker import child, confine
+from workflow_operator.javascript.worker.vm import engines
+from workflow_operator.javascript.worker.vm.bridge import Fresh
 
 _PACKET_BYTES = 4096
+# Of missing symbols, which have up to 350 characters.
+_MOST_TOLD = 3
 _FORK_FAILED = 71  # EX_OSERR
 # Below the executor, which serves all of them: about a tenth of its share where both want a processor.
 _NICE = 10
 
 
 class Zygote:
-    def __init__(self, control: socket.socket, source: str, memory_bytes: int) -> None:
+    """Forks sandboxes that make this for each run. ``missing``: what V8's library lacks for realms."""
+
+    def __init__(self, control: socket.socket, memory_bytes: int, fresh: Fresh, missing: list[str]) -> None:
         self._control = control
-        self._source = source
         self._memory_bytes = memory_bytes
+        self._fresh = fresh
+        self._missing = missing
+        # Read once, before a sandbox may not open files.
+        self._source = engines.source(fresh)
         self._children: dict[int, str] = {}
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -43,7 +54,7 @@ class Zygote:
         # The end comes from the executor, which may still drain: these reach the whole process group.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        self._report({"started": os.getpid()})
+        self._report({"started": os.getpid(), "missing": self._missing[:_MOST_TOLD]})
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         poll.register(self._wake_read, select.POLLIN)
@@ -62,7 +73,7 @@ class Zygote:
     def _serve(self) -> bool:
         """Answer one request; False at the executor's end of file."""
         try:
-            packet, descriptors, _, _ = socket.recv_fds(self._control, _PACKET_BYTES, 2)
+            packet, descriptors, _, _ = socket.recv_fds(self._control, _PACKET_BYTES, 3)
         except ConnectionResetError:
             # It was killed before it read our last words.
             return False
@@ -76,22 +87,22 @@ class Zygote:
         return True
 
     def _fork(self, identity: str, descriptors: list[int]) -> None:
-        channel, errors = descriptors
+        channel, bell, errors = descriptors
         parent = os.getpid()
         try:
             pid = os.fork()
             if pid == 0:
-                self._become_child(parent, channel, errors)
+                self._become_child(parent, channel, bell, errors)
         except OSError as error:
             os.write(errors, f"fork: {error}".encode())
             self._report({"exited": identity, "code": _FORK_FAILED, "peak_bytes": 0})
             return
         finally:
-            os.close(channel)
-            os.close(errors)
+            for descriptor in descriptors:
+                os.close(descriptor)
         self._children[pid] = identity
 
-    def _become_child(self, parent: int, channel: int, errors: int) -> NoReturn:
+    def _become_child(self, parent: int, channel: int, bell: int, errors: int) -> NoReturn:
         try:
             confine.die_with_parent(parent)
             os.nice(_NICE)
@@ -99,9 +110,12 @@ class Zygote:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.dup2(errors, 1)
             os.dup2(errors, 2)
+            # Out of the way first: they may have each other's numbers.
+            channel, bell = (fcntl.fcntl(descriptor, fcntl.F_DUPFD, 16) for descriptor in (channel, bell))
             os.dup2(channel, 3)
-            os.closerange(4, 4096)
-            child.serve(3, self._source, self._memory_bytes)
+            os.dup2(bell, 4)
+            os.closerange(5, 4096)
+            child.serve(3, 4, self._fresh, self._source, self._memory_bytes)
         except BaseException as error:
             os.write(2, f"sandbox process: {error!r}\n".encode())
         os._exit(70)
@@ -127,13 +141,13 @@ class Zygote:
             os._exit(0)
 
 
-def main(control: int, memory_bytes: int) -> None:
+def main(control: int, memory_bytes: int, fresh: Fresh) -> None:
     """Load V8 and serve. ``memory_bytes`` is the most that a job of these sandboxes may have as heap."""
-    bridge.initialise()
+    missing = engines.initialise()
     # Loaded on first use, which in a sandbox process would need a file.
     for codec in ("utf-8", "utf-16-le", "ascii", "latin-1"):
         "".encode(codec)
-    Zygote(socket.socket(fileno=control), prelude.source(), memory_bytes).run()
+    Zygote(socket.socket(fileno=control), memory_bytes, engines.possible(fresh, missing), missing).run()
 
 
 def _wake(number: int, frame: object) -> None:

@@ -1,8 +1,8 @@
 """The script that runs before the user's: one function, put together from the files beside this one.
 
 Each file is a piece of that function's body. They share its scope, so that the user's script sees none of it, and stand
-in the order in which they need each other. What is in ``web`` is a function of its own, for scripts that name what it
-makes.
+in the order in which they need each other. Of ``exchange`` one is among them, as the engine needs it. What is in
+``web`` is a function of its own, for scripts that name what it makes.
 """
 
 from __future__ import annotations
@@ -10,21 +10,25 @@ from __future__ import annotations
 import functools
 import importlib.resources
 import re
+from typing import Literal, TypeAlias
 
 from workflow_operator.javascript.worker.wire import PRELUDE_NAME
 
 FILES = (
-    *("base", "errors", "exchange", "run", "memory", "values", "calls", "inspect", "console", "go_time", "determinism"),
+    *("base", "errors", "run", "memory", "values", "calls", "fetch", "inspect", "console", "go_time", "determinism"),
     "globals",
 )
+Exchange: TypeAlias = Literal["buffer", "mailbox"]
+"""How texts get out: see exchange."""
 WEB_FILES = ("text", "clone", "hosts", "url", "url_classes")
 
 _NAMES_WEB = re.compile(r"\b(?:URL|URLSearchParams|TextEncoder|TextDecoder|atob|btoa|structuredClone)\b")
 
 
-def source() -> str:
+def source(exchange: Exchange) -> str:
     """An expression whose value is the prelude's control function."""
-    return f"(() => {{\n'use strict';\n{_body(FILES)}\nreturn control;\n}})()\n//# sourceURL={PRELUDE_NAME}"
+    body = _body((*FILES[:2], f"exchange/{exchange}", *FILES[2:]))
+    return f"(() => {{\n'use strict';\n{body}\nreturn control;\n}})()\n//# sourceURL={PRELUDE_NAME}"
 
 
 @functools.cache

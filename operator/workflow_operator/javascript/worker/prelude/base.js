@@ -14,6 +14,7 @@ const charCodeAt = uncurry(String.prototype.charCodeAt);
 const startsWith = uncurry(String.prototype.startsWith);
 const indexOf = uncurry(String.prototype.indexOf);
 const slice = uncurry(String.prototype.slice);
+const isWellFormed = uncurry(String.prototype.isWellFormed);
 const padStart = uncurry(String.prototype.padStart);
 const mapGet = uncurry(WeakMap.prototype.get);
 const mapHas = uncurry(WeakMap.prototype.has);
@@ -57,8 +58,12 @@ const dateValue = uncurry(Date.prototype.getTime);
 
 const freeze = (object, name) =>
   defineProperty(object, name, { __proto__: null, writable: false, configurable: false });
-const hide = (object, name, value) =>
-  defineProperty(object, name, { __proto__: null, value, writable: true, enumerable: false, configurable: true });
+// One descriptor for all: to make one costs as much as to define.
+const hidden = { __proto__: null, value: undefined, writable: true, enumerable: false, configurable: true };
+const hide = (object, name, value) => {
+  hidden.value = value;
+  defineProperty(object, name, hidden);
+};
 
 // Its elements are its own: no setter on a prototype sees them.
 const bareList = () => setPrototypeOf([], null);

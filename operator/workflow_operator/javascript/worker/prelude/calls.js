@@ -7,19 +7,24 @@ const MAX_NAME = 256;
 const MOST_CAUGHT = 8; // envelope.MOST_CAUGHT
 const CAUGHT_UNITS = 200; // envelope.CAUGHT_CHARACTERS
 const THREW = { __proto__: null };
-const MAX_SLEEP_SECONDS = 100 * 365 * 24 * 3600; // engine.script
+const MAX_SLEEP_SECONDS = 100 * 365 * 24 * 3600; // engine/calls/sleep.py
 let depth = 0;
 let finished = false;
 let caughtSteps = '', caughtCount = 0; // functions of transitions that threw since the last message: the script went on
 
-function ask(name, above, argumentsJson, caught = takeCaught()) {
+function mayAsk(name) {
   if (doom !== undefined) throw doom;
   if (ended) throw new RealError(`${name}: the run has ended`);
+}
+
+function ask(name, above, argumentsJson) {
+  mayAsk(name);
   const place = placeAbove(above);
-  send(ASK, `{"kind":"call","name":"${name}","line":${place.line},"column":${place.column},"arguments":${argumentsJson}${caught}}`);
+  send(ASK, `{"kind":"call","name":"${name}","line":${place.line},"column":${place.column},"arguments":${argumentsJson}${takeCaught()}}`);
   const reply = parse(received());
-  if (reply.kind === 'throw') throw named(new RealError(reply.message), reply.name);
   time = reply.time_ms;
+  lines = 0; // console.js: of a run that goes on and on
+  if (reply.kind === 'throw') throw named(new (reply.name === 'TypeError' ? RealTypeError : RealError)(reply.message), reply.name);
   return reply.value;
 }
 
@@ -93,8 +98,9 @@ function transition(fn, payload) {
 
 function finish(value) {
   const json = value === undefined ? 'null' : serialise(value, 'finish: the output');
-  // Only the first one is recorded, and what another one told would be lost.
-  ask('finish', finish, `{"output":${json}}`, finished ? '' : takeCaught());
+  // Only the first one counts.
+  if (finished) mayAsk('finish');
+  else ask('finish', finish, `{"output":${json}}`);
   finished = true;
   return null;
 }

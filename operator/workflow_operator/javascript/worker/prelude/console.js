@@ -15,7 +15,7 @@ function writeLine(level, line) {
   if (lines > most) return;
   lines++;
   if (lines > most) {
-    tell('warn', `more than ${most} log lines: further lines are dropped`);
+    tell('warn', `more than ${most} log lines: dropped until the next call`);
     return;
   }
   tell(level, slice(line, 0, longest + 1));

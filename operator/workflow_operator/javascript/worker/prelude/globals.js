@@ -1,16 +1,16 @@
 // The globals of a script, beside what the language has. A script may declare each of these names for itself.
 
-const globals = { transition, finish, sleep, id, now, log: print('log'), print: print('print') };
+const globals = { transition, finish, sleep, fetchSync, id, now, log: print('log'), print: print('print') };
 const names = ownKeys(globals);
 for (let i = 0; i < names.length; i++) hide(global, names[i], native(globals[names[i]], names[i]));
 
 // Of a later version.
-const later = ['fetch', 'fetchSync', 'getSecret', 'getSecrets', 'setVariable', 'getVariable', 'execSubflow', 'generateAction',
+const later = ['getSecret', 'getSecrets', 'setVariable', 'getVariable', 'execSubflow', 'generateAction',
   'execService', 'step', 'waitForEvent'];
 // What no version can have, and what to use instead. They are functions, so that `typeof` finds what bundles expect.
 const never = [
   ['setTimeout', 'use sleep(seconds)'], ['setInterval', 'use a loop with sleep(seconds)'], ['setImmediate', 'use queueMicrotask(callback)'],
-  ['XMLHttpRequest', 'a script has no network'], ['WebSocket', 'a script has no network'], ['EventSource', 'a script has no network'],
+  ['XMLHttpRequest', 'use fetchSync(url, config)'], ['WebSocket', 'a script has no network'], ['EventSource', 'a script has no network'],
   ['Worker', 'a script runs alone'],
 ];
 // What bundles look for to find out where they run: not there, and named in the error of who uses it all the same.
@@ -27,7 +27,7 @@ const missing = {
   clearImmediate: 'use queueMicrotask(callback)', requestAnimationFrame: 'use sleep(seconds)', alert: 'use log()',
   localStorage: 'pass what is to be kept to transition', Deno: 'a script runs in V8 alone', Bun: 'a script runs in V8 alone',
   AbortController: 'nothing that a script calls can be stopped by a signal', AbortSignal: 'nothing that a script calls can be stopped by a signal',
-  Headers: 'use an object or a Map', Request: 'a script has no network', Response: 'a script has no network', FormData: 'use URLSearchParams',
+  Headers: 'use an object or a Map', Request: 'use fetchSync(url, config)', Response: 'use what fetchSync returns', FormData: 'use URLSearchParams',
   Blob: 'use Uint8Array or a string', File: 'use Uint8Array or a string', ReadableStream: 'use an array or an async generator',
   WritableStream: 'use an array', TransformStream: 'use an async generator', Event: 'call a function', CustomEvent: 'call a function',
   EventTarget: 'call a function', MessageChannel: 'a script runs alone', BroadcastChannel: 'a script runs alone',
@@ -46,6 +46,7 @@ function missingGlobal(error, message) {
 
 const refusing = (name, hint) => native({ [name](...values) { throw notAvailable(hint); } }[name]);
 for (const name of later) hide(global, name, refusing(name, `${name} is not available in this version`));
+hide(global, 'fetch', refusing('fetch', 'fetch is not available in this version: use fetchSync(url, config), which waits for the answer'));
 for (const [name, remedy] of never) {
   // A function that can also be called with new.
   const refused = function (...values) { throw notAvailable(`${name} is not available in workflow scripts: ${remedy}`); };

@@ -1,6 +1,5 @@
-// The run: what bridge.py and job.py call, in the one order in which they call it.
+// The run: what isolates.py, realms.py and job.py call, in the one order in which they call it.
 
-let bridge;
 let job;
 let time = 0;
 let ended = false;
@@ -136,13 +135,8 @@ let stage = 0;
 function control() {
   switch (stage) {
     case 0:
-      bridge = this;
       stage = 1;
-      // rejections.py takes it from there, while this waits.
-      global[0] = rejection;
-      bridge();
-      delete global[0];
-      return buffer;
+      return connect(this);
     case 1:
       // The globals of the web, where the script names one.
       if (typeof this === 'function') return apply(this, undefined, [shared()]);

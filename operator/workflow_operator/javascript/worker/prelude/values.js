@@ -221,8 +221,14 @@ function refused(found, what, trail) {
   return fault('NotSerializable', `${what} ${where === '' ? 'is' : 'holds'} ${found.what}${where === '' ? '' : ` at ${where}`}: ${found.remedy}`);
 }
 
+// The engine counts what is longer, for which it copies it, unless it is too long for that.
+const COUNTED_UNITS = 256, COPIED_UNITS = 4194304;
+
+// Each half of a pair counts two bytes, also one that stands alone.
 function utf8Length(string) {
   const end = string.length;
+  const measured = end > COUNTED_UNITS && end < COPIED_UNITS && isWellFormed(string) ? measure(string) : undefined;
+  if (measured !== undefined) return measured;
   let size = end, all = 0;
   for (let i = 0; i < end; i++) all |= charCodeAt(string, i);
   if (all <= 0x7f) return size;

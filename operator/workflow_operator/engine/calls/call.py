@@ -1,0 +1,87 @@
+"""What a host call is, for the registry; each is a file of its own beside this one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol, TypeAlias
+
+from workflow_operator.engine.clock import Clock, time_of
+from workflow_operator.engine.limits import EngineLimits
+from workflow_operator.engine.outcome import Outcome, Parked, Slot
+from workflow_operator.history import CallRecord, EventType, InstanceEvent, InstanceKey
+from workflow_operator.http import Answer, Request
+from workflow_operator.javascript.host import HostCall, Take
+from workflow_operator.replay import New, Unanswered
+
+
+class Http(Protocol):
+    """Sends requests; see :class:`workflow_operator.http.HttpClient`."""
+
+    async def send(self, request: Request, namespace: str, max_bytes: int) -> Answer: ...
+
+
+class Run(Protocol):
+    """The run in which a call is made."""
+
+    clock: Clock
+    limits: EngineLimits
+    slot: Slot
+    http: Http
+
+    @property
+    def key(self) -> InstanceKey: ...
+
+    def now(self) -> datetime:
+        """The time in this history: that of the clock, and never before the last event."""
+
+    def held_seconds(self) -> float:
+        """For how long it has held its slot."""
+
+    def worked_seconds(self) -> float:
+        """For how long it has done what is not in its history."""
+
+    def check_room(self, kind: EventType) -> None:
+        """Whoever does something outside asks before, whether the event of it may be recorded.
+
+        Raises:
+            HistoryLimit: the run has recorded as much as it may.
+        """
+
+    async def record(self, kind: EventType, call: CallRecord, **fields: Any) -> InstanceEvent:
+        """Gather what is to be recorded. Whoever does more than that for the script stores it first.
+
+        Raises:
+            HistoryLimit: the run has recorded as much as it may.
+        """
+
+    async def flush(self) -> None:
+        """Store all that is gathered."""
+
+    async def park(self, until: datetime) -> Parked:
+        """Record that the run waits; it is to be queued again at that time."""
+
+
+Handle: TypeAlias = Callable[[Run, New | Unanswered, HostCall], Awaitable[Outcome | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A host call, by the name that the prelude gives it.
+
+    ``take`` reads its arguments, which a script has written. ``handle`` does what the history does not hold, and
+    records it; it returns an outcome where the script goes no further now. What answers the script is the event
+    callCompleted that it recorded: its result, or its error; without one, undefined.
+    ``marker``: the call only says where the script has got to. It is recorded as it is told, and nobody waits for it.
+    """
+
+    name: str
+    take: Take
+    handle: Handle
+    marker: bool = False
+
+
+def told(call: HostCall) -> dict[str, Any]:
+    """What an event tells of its call besides what was asked: its very time, if the script did not wait for one."""
+    return {"caught": call.caught, "at": None if call.time_ms is None else time_of(call.time_ms)}

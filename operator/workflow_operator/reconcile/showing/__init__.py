@@ -1,0 +1,1 @@
+"""What an object is to show of its instance, when, and how that gets there."""
