@@ -151,6 +151,25 @@ async def test_the_operators_own_servers_are_refused(server: Server) -> None:
             await get(client, url)
 
 
+async def test_who_runs_out_of_time_over_them_lets_nobody_past() -> None:
+    """A script chooses its timeout, and the names of these servers may take a while."""
+    asked: list[str] = []
+
+    class Slow(Names):
+        async def resolve(self, host: str, *rest: Any, **more: Any) -> Any:
+            asked.append(host)
+            if asked == ["nats.example"]:
+                await asyncio.Event().wait()
+            return await super().resolve(host, *rest, **more)
+
+    client = HttpClient(Egress(), lambda: ["nats.example"], lambda _: Slow(nats_example=["10.0.0.7"]))
+    with pytest.raises(NoAnswer, match="timeout"):
+        await get(client, "http://10.0.0.7/", timeout_seconds=0.01)
+    with pytest.raises(NoAnswer, match="serves the operator itself"):
+        await get(client, "http://10.0.0.7/")
+    assert asked == ["nats.example", "nats.example"]
+
+
 async def test_redirects_are_followed(client: HttpClient, server: Server) -> None:
     async def speak(asked: Asked, writer: asyncio.StreamWriter) -> None:
         to = {"/0": leading_to("1"), "/1": leading_to("/2?a=b")}.get(asked.target, saying(b"there"))

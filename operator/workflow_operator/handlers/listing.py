@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from aiohttp import ClientError, ClientResponse
 from yarl import URL
 
-from workflow_operator.resources.sighting import Page, page, shows_end
+from workflow_operator.resources.sighting import JsonObject, Page, page, shows_end
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,6 @@ PASSED_ON: Final = 500
 """So many objects that are not over, or up to a page more, are handed to kopf at once."""
 
 Get = Callable[[URL], AbstractAsyncContextManager[ClientResponse]]
-JsonObject = dict[str, Any]
 
 
 class Told(Protocol):

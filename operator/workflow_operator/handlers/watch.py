@@ -8,7 +8,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Coroutine, MutableMapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, MutableMapping
+from functools import partial
 from typing import Any, Protocol, cast
 
 import kopf
@@ -82,7 +83,7 @@ async def watch_runs(sink: ObjectSink, *, pulse: Pulse, namespaces: Collection[s
         loop.call_soon_threadsafe(pulse.listed, watch)
 
     def over(runs: list[dict[str, Any]]) -> None:
-        loop.call_soon_threadsafe(_hand_over_ended, sink, runs)
+        loop.call_soon_threadsafe(_take_in, sink.object_over, runs)
 
     def see(kind: str | None, run: dict[str, Any]) -> None:
         loop.call_soon_threadsafe(_hand_over, sink, kind, run)
@@ -146,22 +147,19 @@ def _in_thread(work: Callable[[], Coroutine[None, None, None]]) -> asyncio.Futur
 
 
 def _hand_over(sink: ObjectSink, kind: str | None, run: dict[str, Any]) -> None:
-    try:
-        if kind == "DELETED":
-            sink.object_deleted(run)
-        else:
-            # What a list tells of, the first or a later one, has no kind.
-            sink.object_changed(run, appeared=kind == "ADDED")
-    except Exception:
-        # An object that an older or newer CRD let in must not stop the watch of all others.
-        logger.exception("cannot take in WorkflowRun %r", run.get("metadata"))
+    if kind == "DELETED":
+        _take_in(sink.object_deleted, [run])
+    else:
+        # What a list tells of, the first or a later one, has no kind.
+        _take_in(partial(sink.object_changed, appeared=kind == "ADDED"), [run])
 
 
-def _hand_over_ended(sink: ObjectSink, runs: list[dict[str, Any]]) -> None:
+def _take_in(take: Callable[[dict[str, Any]], None], runs: Iterable[dict[str, Any]]) -> None:
     for run in runs:
         try:
-            sink.object_over(run)
+            take(run)
         except Exception:
+            # An object that an older or newer CRD let in must not stop the watch of all others.
             logger.exception("cannot take in WorkflowRun %r", run.get("metadata"))
 
 

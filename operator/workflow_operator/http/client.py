@@ -96,24 +96,8 @@ class HttpClient:
                     allow_redirects=False,
                 ) as response:
                     then = following(request, response.status, response.headers.get("Location"))
-                    body = Body(max_bytes, response.headers.get("Content-Encoding", ""))
-                    if then is None and request.method != "HEAD":
-                        async for chunk in response.content.iter_any():
-                            body.feed(chunk)
-                    left_out = {"content-encoding", "content-length"} if body.decodes else set()
-                    named: dict[str, list[str]] = {}
-                    for name, value in response.headers.items():
-                        if name.lower() not in left_out:
-                            named.setdefault(name.lower(), []).append(value)
-                    answer = Answer(
-                        str(request.url.with_user(None).with_fragment(None)),
-                        response.status,
-                        response.reason or "",
-                        named,
-                        body.done(),
-                        redirected,
-                    )
-                    return answer, then
+                    wanted = then is None and request.method != "HEAD"
+                    return await _read(request, response, max_bytes if wanted else None, redirected), then
         except (InvalidRequest, TooLarge):
             raise
         except Exception as error:
@@ -131,6 +115,21 @@ class HttpClient:
             force_close=True,
             ssl=False if request.skip_tls else self._verifying,
         )
+
+
+async def _read(request: Request, response: aiohttp.ClientResponse, max_bytes: int | None, redirected: bool) -> Answer:
+    """The answer to a request; without its body where ``max_bytes`` is None."""
+    body = Body(max_bytes or 0, response.headers.get("Content-Encoding", ""))
+    if max_bytes is not None:
+        async for chunk in response.content.iter_any():
+            body.feed(chunk)
+    left_out = {"content-encoding", "content-length"} if body.decodes else set()
+    named: dict[str, list[str]] = {}
+    for name, value in response.headers.items():
+        if name.lower() not in left_out:
+            named.setdefault(name.lower(), []).append(value)
+    url = str(request.url.with_user(None).with_fragment(None))
+    return Answer(url, response.status, response.reason or "", named, body.done(), redirected)
 
 
 def verifying(environ: Mapping[str, str]) -> ssl.SSLContext:
@@ -171,24 +170,24 @@ class _Addresses:
         self._names = names
         self._resolver = resolver
         self._found: dict[str, frozenset[str]] = {}
-        self._until = 0.0
+        self._until: float | None = None
         self._first = asyncio.Lock()
-        self._looked = False
 
     async def known(self) -> frozenset[str]:
         """What a name had last counts for as long as it is not found."""
-        if not self._looked:
-            # Nobody gets past before they are known.
+        if self._until is None:
+            # Nobody gets past before they are known, not even behind one whose time ran out over it.
             async with self._first:
-                await self._look()
-                self._looked = True
-        await self._look()
+                if self._until is None:
+                    await self._look()
+                    self._until = time.monotonic() + _OWN_SECONDS
+        elif time.monotonic() >= self._until:
+            # One looks; the others go by what was known.
+            self._until = time.monotonic() + _OWN_SECONDS
+            await self._look()
         return frozenset().union(*self._found.values())
 
     async def _look(self) -> None:
-        if time.monotonic() < self._until:
-            return
-        self._until = time.monotonic() + _OWN_SECONDS
         names = tuple(dict.fromkeys(filter(None, self._names())))
         found = await asyncio.gather(*map(self._look_up, names))
         known = {name: addresses for name, addresses in zip(names, found, strict=True) if addresses}

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 
 from workflow_operator.engine.clock import Clock, time_of
 from workflow_operator.engine.limits import EngineLimits
-from workflow_operator.engine.outcome import Outcome, Parked, Slot
+from workflow_operator.engine.outcome import Outcome, Parked, Slot, slice_is_over
 from workflow_operator.history import CallRecord, EventType, InstanceEvent, InstanceKey
 from workflow_operator.http import Answer, Request
 from workflow_operator.javascript.host import HostCall, Take
@@ -80,6 +80,13 @@ class Call:
     take: Take
     handle: Handle
     marker: bool = False
+
+
+async def gives_way(run: Run) -> Parked | None:
+    """Park a run that has worked for its slice while others wait. A replay is no work: who was parked here must get
+    further the next time."""
+    over = run.slot.contended() and slice_is_over(run.worked_seconds(), run.limits, True)
+    return await run.park(run.now()) if over else None
 
 
 def told(call: HostCall) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from workflow_operator.engine.calls.call import Call, Run, told
-from workflow_operator.engine.outcome import Outcome, slice_is_over
+from workflow_operator.engine.calls.call import Call, Run, gives_way, told
+from workflow_operator.engine.outcome import Outcome
 from workflow_operator.history import ErrorInfo, EventType, Json, well_formed
 from workflow_operator.http import (
     MAX_URL_CHARACTERS,
@@ -70,8 +70,8 @@ async def handle(run: Run, found: New | Unanswered, call: HostCall) -> Outcome |
     await run.flush()
     fields = await _fetched(run, _ARGUMENTS.decode(given.data), f"{run.key.instance_id}-{found.call.index}")
     await run.record(EventType.CALL_COMPLETED, found.call, **fields, **told(call))
-    if run.slot.contended() and slice_is_over(run.worked_seconds(), run.limits, True):
-        return await run.park(run.now())
+    if (parked := await gives_way(run)) is not None:
+        return parked
     await run.flush()
     return None
 

@@ -6,13 +6,11 @@ from typing import Annotated
 
 import msgspec
 
-from workflow_operator.engine.calls.call import Call, Run, told
-from workflow_operator.engine.outcome import Outcome, slice_is_over
+from workflow_operator.engine.calls.call import Call, Run, gives_way, told
+from workflow_operator.engine.outcome import Outcome
 from workflow_operator.history import EventType, Json
-from workflow_operator.javascript.host import Arguments, HostCall, Limits
+from workflow_operator.javascript.host import NAME_CHARACTERS, Arguments, HostCall, Limits
 from workflow_operator.replay import New, Unanswered
-
-NAME_CHARACTERS = 256
 
 
 class _Arguments(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -36,10 +34,7 @@ def take(arguments: msgspec.Raw, limits: Limits) -> Arguments:
 async def handle(run: Run, found: New | Unanswered, call: HostCall) -> Outcome | None:
     step = {"function": call.arguments["function"], "memory": call.arguments["payload"]}
     await run.record(EventType.TRANSITION, found.call, **step, **told(call))
-    # A replay is no work: who was parked here must get further the next time.
-    if run.slot.contended() and slice_is_over(run.worked_seconds(), run.limits, True):
-        return await run.park(run.now())
-    return None
+    return await gives_way(run)
 
 
 TRANSITION = Call("transition", take, handle, marker=True)

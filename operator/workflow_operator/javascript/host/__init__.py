@@ -1,5 +1,6 @@
 """The executor's side of the sandbox: start processes, drive a script in one, and name what went wrong."""
 
+from workflow_operator.javascript.host.envelope import NAME_CHARACTERS
 from workflow_operator.javascript.host.messages import (
     ASKED,
     Arguments,
@@ -16,6 +17,7 @@ from workflow_operator.javascript.host.session import Session
 
 __all__ = [
     "ASKED",
+    "NAME_CHARACTERS",
     "Arguments",
     "Forms",
     "HostCall",

@@ -154,11 +154,7 @@ class ObjectStore:
     def _take_in(self, parsed: ObservedRun, fault: str | None, *, appeared: bool = False) -> None:
         key = key_of(parsed)
         known = self._active.get(key)
-        if (
-            key in self._over
-            or key in self._deleted
-            or (known is not None and _is_older(parsed.metadata.resource_version, known))
-        ):
+        if self._is_past(key, parsed.metadata.resource_version):
             return
         self._drop(key)
         if appeared and known is None:
@@ -182,15 +178,18 @@ class ObjectStore:
         """
         metadata, status = run["metadata"], run["status"]
         key = RunKey(metadata["namespace"], metadata["name"], metadata["uid"])
-        if key in self._over or key in self._deleted:
-            return
-        if (known := self._active.get(key)) is not None and _is_older(metadata["resourceVersion"], known):
+        if self._is_past(key, metadata["resourceVersion"]):
             return
         self._drop(key)
         instance = str(status.get("instanceID") or "")
         own = instance in ("", key.uid)
         self._end(key, Phase(status["phase"]), None if own else _instance(key.namespace, instance))
         self._tell(key)
+
+    def _is_past(self, key: RunKey, version: str) -> bool:
+        """Whether an object of that version tells nothing that is not known."""
+        known = self._active.get(key)
+        return key in self._over or key in self._deleted or (known is not None and _is_older(version, known))
 
     def _end(self, key: RunKey, phase: Phase, instance: InstanceKey | None) -> None:
         self.left_to_others(key)
