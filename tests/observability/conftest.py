@@ -4,16 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from dev.promtool import promtool
+from dev.promtool import PROMTOOL
+from tests.fixtures.built import built
 
 
 @pytest.fixture(scope="session")
 def promtool_program(request: pytest.FixtureRequest) -> Path:
-    """Compiled on first use, which takes minutes: so its progress goes around pytest's capture."""
-    capture = request.config.pluginmanager.getplugin("capturemanager")
-
-    def progress(line: str) -> None:
-        with capture.global_and_fixture_disabled():
-            print(line, flush=True)
-
-    return promtool(progress)
+    return built(PROMTOOL, request)

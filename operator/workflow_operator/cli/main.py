@@ -158,6 +158,17 @@ def output_command(name: str, namespace: str | None, local: bool, memory: bool) 
     look.print_value(look.wanted(name, namespace, local=local), "memory" if memory else "output")
 
 
+@main.command("types")
+def types_command() -> None:
+    """Print what a script can call, as declarations of TypeScript: for editors, of JavaScript too.
+
+    Beside your scripts: workflow-operator types > workflow.d.ts
+    """
+    from importlib.resources import files
+
+    click.echo(files("workflow_operator.javascript").joinpath("workflow.d.ts").read_text(encoding="utf-8"), nl=False)
+
+
 @main.command("verify")
 @click.option("-n", "--namespace", required=True, help="Where the run is created; an operator must watch it.")
 @click.option("--timeout", "timeout_seconds", type=float, default=60.0, show_default=True, help="Seconds to wait.")
