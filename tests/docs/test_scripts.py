@@ -62,7 +62,7 @@ async def pool() -> AsyncIterator[SandboxPool]:
 
 def answering(call: HostCall, number: int) -> Json | None:
     """A service that does not answer at first, then fails, and then does."""
-    if call.name != "fetch":
+    if call.name != "fetchSync":
         return None
     request = call.arguments["request"].load()
     if number == 1:

@@ -44,7 +44,7 @@ def caught(*calls: Any) -> Any:
             except Thrown as error:
                 found.append(f"{error.name}: {error.message}")
             else:
-                if call.name == "fetch":
+                if call.name == "fetchSync":
                     found.append(given.load())
         return found
 

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
 from random import Random
 from typing import Any, Literal, TypeAlias
 
@@ -29,7 +28,6 @@ class Statement:
     kind: Kind
     label: str = ""
     argument: int = 0
-    body: tuple[Statement, ...] = ()
 
 
 Block: TypeAlias = tuple[Statement, ...]
@@ -37,10 +35,7 @@ Block: TypeAlias = tuple[Statement, ...]
 
 def labelled(block: Block, prefix: str = "call") -> Block:
     """Give every statement a name of its own."""
-    return tuple(
-        replace(item, label=f"{prefix}{place}", body=labelled(item.body, f"{prefix}{place}_"))
-        for place, item in enumerate(block)
-    )
+    return tuple(replace(item, label=f"{prefix}{place}") for place, item in enumerate(block))
 
 
 class Promise:
@@ -62,11 +57,10 @@ Body: TypeAlias = Generator[Promise, Any, Any]
 
 @dataclass
 class Made:
-    """One call that the program made. ``owners``: the labels of the functions that it was made in."""
+    """One call that the program made."""
 
     index: str
     label: str
-    owners: tuple[str, ...]
 
 
 @dataclass
@@ -77,6 +71,7 @@ class Run:
     made: list[Made] = field(default_factory=list)
     delivered: list[int] = field(default_factory=list)  # sequences
     done: list[str] = field(default_factory=list)  # calls whose work was done, by index
+    started: list[tuple[str, int]] = field(default_factory=list)  # functions that were run, and how much was delivered
     logged: list[tuple[str, bool, set[int]]] = field(default_factory=list)  # label, replaying, sequences passed
     clock: list[tuple[datetime, datetime]] = field(default_factory=list)  # shown, expected
     result: Any = None
@@ -98,7 +93,6 @@ class Model:
         self._replay = Replay(self.run.events)
         self._microtasks: deque[Callable[[], None]] = deque()
         self._promises: dict[str, Promise] = {}
-        self._functions: dict[str, tuple[Statement, tuple[str, ...]]] = {}
         self._calls: dict[str, CallRecord] = {}
         self._flying: dict[str, EventType] = {}
         self._passed: set[int] = set()
@@ -106,19 +100,19 @@ class Model:
 
     def execute(self) -> Run:
         ended = Promise()
-        self._spawn(self._block(self._program, ()), ended.resolve)
+        self._spawn(self._block(self._program), ended.resolve)
         self._drain()
         while not ended.settled:
-            match self._replay.next_delivery():
+            match self._replay.next_delivery() or self._replay.next_start():
                 case Start(index):
-                    statement, owners = self._functions[index]
-                    body = self._block(statement.body, (*owners, statement.label))
-                    self._spawn(body, partial(self._answer, index))
+                    self.run.started.append((index, len(self.run.events)))
+                    self._flying[index] = EventType.CALL_COMPLETED
                 case Delivery(index, delivered):
                     self.run.delivered.append(delivered.sequence)
                     self._pass(delivered)
                     self._promises[index].resolve(plain(delivered.result))
                 case None:
+                    self._passed |= {past.sequence for past in self.run.events}
                     picked = self._pick(sorted(self._flying), None)
                     assert picked, "the program waits, and nothing is in flight"
                     for index in picked:
@@ -150,7 +144,7 @@ class Model:
 
         self._microtasks.append(lambda: step(None))
 
-    def _block(self, block: Block, owners: tuple[str, ...]) -> Body:
+    def _block(self, block: Block) -> Body:
         results: list[Any] = []
         pending: list[Promise] = []
         for item in block:
@@ -172,22 +166,21 @@ class Model:
                 case "await" | "race":
                     pass
                 case kind:
-                    made = self._make(item, owners)
+                    made = self._make(item)
                     (pending if kind in PROMISES else results).append(made)
         return results
 
-    def _make(self, item: Statement, owners: tuple[str, ...]) -> Any:
+    def _make(self, item: Statement) -> Any:
         self.run.clock.append((self._replay.time, self._time))
         mode = {"step": Mode.FUNCTION, "async": Mode.ASYNC, "timer": Mode.ASYNC}.get(item.kind, Mode.SYNC)
         found = self._replay.call(item.label, item.argument, mode)
         index = found.call.index
         self._calls[index] = found.call
-        self.run.made.append(Made(index, item.label, owners))
-        for past in self.run.events:
-            if past.call is not None and past.call.index == index and past.type not in _COMPLETIONS:
+        self.run.made.append(Made(index, item.label))
+        recorded = [past for past in self.run.events if past.call is not None and past.call.index == index]
+        for past in recorded:
+            if past.type not in _COMPLETIONS and (mode is Mode.SYNC or recorded[-1].type in _COMPLETIONS):
                 self._pass(past, answers=item.kind == "mark")
-        if item.kind == "step":
-            self._functions[index] = (item, owners)
         if item.kind == "mark" and isinstance(found, New):
             self._append(EventType.TRANSITION, found.call, f"result of {index}")
         if item.kind in ("timer", "syncTimer") and isinstance(found, New):

@@ -42,7 +42,7 @@ def sleep(seconds: float) -> HostCall:
 
 def fetch(method: str = "GET", url: str = "http://a.example/", **given: Any) -> HostCall:
     asked = {"method": method, "url": url, "params": [], "headers": [], "timeout": 30, "skipTls": False}
-    return HostCall("fetch", {"request": Json.of(asked | given)}, line=1)
+    return HostCall("fetchSync", {"request": Json.of(asked | given)}, line=1)
 
 
 def finish(output: JsonValue) -> HostCall:

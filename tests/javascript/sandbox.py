@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from workflow_operator.history import Json
 from workflow_operator.history.errors import ScriptError
-from workflow_operator.javascript.host import HostCall, Job, Limits, LogLine, Returned, Session
+from workflow_operator.javascript.host import AsyncCall, HostCall, Idle, Job, Limits, LogLine, Returned, Session, Turn
 
 START_MS = 1_700_000_000_123
 STEP_MS = 1_000
@@ -18,9 +18,11 @@ STEP_MS = 1_000
 
 @dataclass
 class Transcript:
-    """Calls that want an answer are given None, one second of script time later for each call."""
+    """Calls that want an answer are given None, one second of script time later for each call. What gives a promise is
+    never settled."""
 
     calls: list[HostCall] = field(default_factory=list)
+    promised: list[AsyncCall] = field(default_factory=list)
     lines: list[LogLine] = field(default_factory=list)
     output: JsonValue = None  # parsed
     error: ScriptError | None = None
@@ -54,6 +56,14 @@ async def run(
         while not isinstance(message := await session.next(), Returned):
             if isinstance(message, LogLine):
                 transcript.lines.append(message)
+                continue
+            if isinstance(message, AsyncCall):
+                transcript.promised.append(message)
+                continue
+            if isinstance(message, Idle):
+                await session.turn(Turn("end", START_MS, START_MS))
+                continue
+            if not isinstance(message, HostCall):
                 continue
             transcript.calls.append(plain(message))
             if message.wants_answer:

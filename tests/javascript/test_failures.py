@@ -121,7 +121,7 @@ async def test_what_was_caught_keeps_its_name_when_it_is_thrown_again(session: S
     calls = {
         "NotSerializable": "finish(1n)",
         "PayloadTooLarge": "finish('x'.repeat(1e6))",
-        "NotAvailable": "fetch('x')",
+        "NotAvailable": "getSecret('x')",
     }
     result = await run(session, inside(f"try {{ {calls[kind]} }} catch (e) {{ throw e }}"))
     assert result.failure()[0] == kind

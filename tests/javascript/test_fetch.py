@@ -75,7 +75,7 @@ async def test_what_is_asked_for(session: Session, call: str, expected: dict[str
     made = await asked(session, f"function main() {{ fetchSync({call}) }}")
     request = made.arguments["request"]
     assert isinstance(request, Json)
-    assert (made.name, request.load(), made.wants_answer) == ("fetch", PLAIN | expected, True)
+    assert (made.name, request.load(), made.wants_answer) == ("fetchSync", PLAIN | expected, True)
 
 
 @pytest.mark.parametrize(

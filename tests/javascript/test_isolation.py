@@ -121,7 +121,7 @@ async def test_nothing_unknown_is_global(session: Session) -> None:
     )
     interface = set(
         "transition finish sleep id now log print fetch fetchSync getSecret getSecrets setVariable getVariable "
-        "execSubflow generateAction execService step waitForEvent".split()
+        "execSubflow generateAction execService step uuid waitForEvent".split()
     )
     web = set(
         "self global crypto queueMicrotask setTimeout setInterval setImmediate clearTimeout clearInterval XMLHttpRequest "

@@ -90,8 +90,8 @@ async def test_values_of_every_size_cross_unchanged(session: Session, size: int)
         ("sleep(Infinity)", "TypeError", "sleep: expected a whole number of seconds, got Infinity"),
         *((f"{name}('x')", "NotAvailable", f"{name} is not available in this version") for name in (
             "getSecret", "getSecrets", "setVariable", "getVariable", "execSubflow",
-            "generateAction", "execService", "step", "waitForEvent")),
-        ("fetch('http://a')", "NotAvailable", "fetch is not available in this version: use fetchSync(url, config), which waits for the answer"),
+            "generateAction", "execService", "waitForEvent")),
+        ("step('x')", "TypeError", "step: expected one of its members, use step.do(name, fn)"),
     ],
 )  # fmt: skip
 async def test_a_wrong_call_names_itself_and_what_was_expected(

@@ -129,24 +129,65 @@ def test_log_lines_are_not_held_back_by_a_completion_that_arrives_in_a_live_run(
     assert not fresh.replaying
 
 
-def test_the_function_of_a_recorded_step_is_not_started_and_shifts_nobody() -> None:
-    inner = [done("0.1.1", "inner"), done("1.1", "after its first await"), done("0.1", "step")]
-    again = replay(*inner, done("3.1", "next"))
+def test_the_function_of_a_recorded_step_is_not_run() -> None:
+    again = replay(done("0.1", "step"), done("1.1", "next"))
     assert isinstance(again.call("step", None, Mode.FUNCTION), Recorded)
     settled = again.next_delivery()
     assert isinstance(settled, Delivery)
     assert settled.index == "0.1"
     assert isinstance(again.call("next", None), Recorded)
     assert not again.replaying
+    assert again.next_start() is None
     again.check_finished()
 
 
-def test_the_function_of_an_unfinished_step_starts_in_a_turn_of_its_own() -> None:
-    again = replay(done("0.1.1", "inner"))
+def failed(index: str, name: str = "step") -> Any:
+    return (T.ATTEMPT_FAILED, {"call": call(index, name), "retry_at": at(50)})
+
+
+def test_functions_are_run_in_the_order_of_their_calls() -> None:
+    again = replay(failed("0.1"), failed("0.1"))
+    assert isinstance(again.call("step", None, Mode.FUNCTION), Unanswered)
     assert isinstance(again.call("step", None, Mode.FUNCTION), New)
     assert isinstance(again.call("other", None, Mode.ASYNC), New)
-    assert again.next_delivery() == Start("0.1")
-    assert isinstance(again.call("inner", None), Recorded)
+    assert [event.sequence for event in again.failures("0.1")] == [2, 3]
+    assert again.failures("0.2") == ()
+    assert again.next_delivery() is None
+    # What failed before is run again when somebody says so.
+    assert again.next_start() == Start("0.2")
+    assert again.next_start() is None
+    again.start_again("0.1")
+    assert again.next_start() == Start("0.1")
+
+
+def test_a_call_that_the_script_gave_up_is_passed_over() -> None:
+    again = replay(done("0.1", "step"), done("0.2", "other"))
+    again.call("step", None, Mode.FUNCTION)
+    again.call("other", None, Mode.ASYNC)
+    again.give_up("0.1")
+    settled = again.next_delivery()
+    assert isinstance(settled, Delivery)
+    assert settled.index == "0.2"
+    # Its place in the history is what counts.
+    assert again.call("next", None, Mode.ASYNC).call.index == "2.1"
+    assert again.next_delivery() is None
+    assert not again.replaying
+
+
+def test_a_function_whose_call_was_given_up_is_not_run() -> None:
+    fresh = replay()
+    fresh.call("step", None, Mode.FUNCTION)
+    fresh.give_up("0.1")
+    assert fresh.next_start() is None
+
+
+def test_the_answers_of_a_turn_are_those_of_its_synchronous_calls() -> None:
+    again = replay(mark("0.1"), done("0.2", "a"), mark("1.1"), mark("1.3"), done("1.2", "a"))
+    assert [event.sequence for event in again.answers({"a"})] == [2]
+    again.call("transition", None)
+    again.call("a", None, Mode.ASYNC)
+    assert isinstance(again.next_delivery(), Delivery)
+    assert [event.sequence for event in again.answers({"a"})] == [4, 5]
 
 
 @pytest.mark.parametrize(

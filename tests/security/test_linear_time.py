@@ -174,7 +174,7 @@ def request(text: str) -> None:
     ]
     for place in places:
         with suppress(Malformed, WorkflowError, ValueError):
-            asked = message(kind="call", name="fetch", line=1, column=1, arguments=whole | place)
+            asked = message(kind="call", name="fetchSync", line=1, column=1, arguments=whole | place)
             if asked is not None:
                 request_of(msgspec.json.decode(asked.arguments["request"].data, type=_Arguments), "key")
     with suppress(ValueError):

@@ -20,7 +20,7 @@ _OPENS = {
     "transition": T.TRANSITION,
     "sleep": T.TIMER_STARTED,
     "finish": T.OUTPUT,
-    "fetch": T.CALL_COMPLETED,
+    "fetchSync": T.CALL_COMPLETED,
 }
 _ENDS = (T.SUCCEEDED, T.FAILED, T.CANCELLED)
 
@@ -153,7 +153,7 @@ class WatchedSession(FakeSession):
             index = f"0.{self._calls}"
             self._told.append((index, _OPENS[message.name], self._clock.now()))
             self._asked = index if message.wants_answer else None
-            self._outside = message.name == "fetch"
+            self._outside = message.name == "fetchSync"
         return message
 
     def asks_outside(self, index: str) -> None:

@@ -131,7 +131,7 @@ async def test_what_a_script_may_do_is_let_through(compiled: Compile, pool: Sand
     answer["headers"] = {"content-type": ["application/json"]}
 
     def answering(call: HostCall, number: int) -> Json | None:
-        return Json.of(cast(Any, answer)) if call.name == "fetch" else None
+        return Json.of(cast(Any, answer)) if call.name == "fetchSync" else None
 
     assert compiled(script_js=RIGHT) == []
     async with pool.session("types") as session:

@@ -52,12 +52,15 @@ def detail(event: InstanceEvent) -> str:
     show: dict[EventType, Callable[[], str]] = {
         EventType.STARTED: lambda: f"input {_short(event.input)}" if event.input else "",
         EventType.TRANSITION: lambda: f"{event.function}({_short(event.memory)})",
-        EventType.TIMER_STARTED: lambda: f"fires at {_clock(event.fire_at)}",
-        EventType.CALL_COMPLETED: lambda: event.error.text() if event.error else _short(event.result),
+        EventType.TIMER_STARTED: lambda: f"{_named(event)}fires at {_clock(event.fire_at)}",
+        EventType.TIMER_FIRED: lambda: event.function or "",
+        EventType.CALL_STARTED: lambda: f"{_named(event)}attempt {event.attempt} begins",
+        EventType.ATTEMPT_FAILED: lambda: f"{_named(event)}attempt {event.attempt}: {_error(event)}; {_again(event)}",
+        EventType.CALL_COMPLETED: lambda: _named(event) + (_error(event) or _short(event.result)),
         EventType.WAITING: lambda: f"parked until {_clock(event.wake_at)}",
         EventType.OUTPUT: lambda: _short(event.output),
         EventType.SUCCEEDED: lambda: _short(event.output),
-        EventType.FAILED: lambda: event.error.text() if event.error else "",
+        EventType.FAILED: lambda: _error(event),
         EventType.CANCEL_REQUESTED: lambda: event.reason or "",
         EventType.CANCELLED: lambda: event.reason or "",
     }
@@ -93,6 +96,18 @@ def harmless(text: str, *, lines: bool = False) -> str:
     ``lines``: line ends stay.
     """
     return "\n".join(line.translate(_ESCAPED) for line in text.split("\n")) if lines else text.translate(_ESCAPED)
+
+
+def _named(event: InstanceEvent) -> str:
+    return "" if event.function is None else f"{event.function}: "
+
+
+def _error(event: InstanceEvent) -> str:
+    return "" if event.error is None else event.error.text()
+
+
+def _again(event: InstanceEvent) -> str:
+    return f"again at {_clock(event.retry_at)}"
 
 
 def _clock(time: datetime | None) -> str:

@@ -24,6 +24,8 @@ class EventType(StrEnum):
     TRANSITION = "transition"  # a marker: the script moved to a function; its payload is the memory
     TIMER_STARTED = "timerStarted"  # a sleep, and when it fires
     TIMER_FIRED = "timerFired"  # the completion of a sleep
+    CALL_STARTED = "callStarted"  # an attempt of a step that must not be made twice begins
+    ATTEMPT_FAILED = "attemptFailed"  # an attempt of a step failed, and when the next one is due
     CALL_COMPLETED = "callCompleted"  # the completion of any other host call: result or error
     OUTPUT = "output"  # finish(value): recorded, not terminal
     WAITING = "waiting"  # parked: no sandbox and no message until it wakes
@@ -132,7 +134,7 @@ class InstanceEvent(Record, frozen=True, kw_only=True):
     """
 
     VALUES: ClassVar = ("input", "memory", "output", "result")
-    TIMES: ClassVar = ("time", "fire_at", "wake_at")
+    TIMES: ClassVar = ("time", "fire_at", "retry_at", "wake_at")
 
     version: Literal[1, 2]
     event_id: UUID
@@ -156,6 +158,7 @@ class InstanceEvent(Record, frozen=True, kw_only=True):
     result: Carried = None
     attempt: Number = 1
     fire_at: datetime | None = None
+    retry_at: datetime | None = None
     wake_at: datetime | None = None
     reason: str | None = None
     executor: ExecutorRef | None = None

@@ -17,6 +17,8 @@ from workflow_operator.history.values import Json
 FORMAT_VERSION: Final = 1
 # Of events whose call was digested by its bytes: an older release would take it for another call, and fail the run.
 BYTES_DIGEST_VERSION: Final = 2
+# Of calls that an older release does not have: it must leave the run to a newer one in the same way.
+NEWER_CALLS_VERSION: Final = BYTES_DIGEST_VERSION
 # Of several events in one message: an older release knows no such thing, and must leave it alone.
 COMMIT_VERSION: Final = 3
 

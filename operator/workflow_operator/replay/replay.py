@@ -7,8 +7,7 @@ one returns a promise: completions are delivered one at a time, only when the sc
 from __future__ import annotations
 
 import itertools
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -19,7 +18,7 @@ from workflow_operator.history import CallRecord, EventType, InstanceEvent, Json
 from workflow_operator.history.arguments import Arguments
 from workflow_operator.history.errors import NonDeterminism
 from workflow_operator.history.events import LEFT_OUT
-from workflow_operator.replay.index import ROOT, Owners, call_index
+from workflow_operator.replay.index import ROOT, call_index
 
 COMPLETIONS = frozenset({EventType.TIMER_FIRED, EventType.CALL_COMPLETED})
 # Recorded when made and done with at once: the record is its own answer.
@@ -31,7 +30,7 @@ _SHOWN_CHARACTERS = 80
 class Mode(Enum):
     SYNC = "sync"  # the script is blocked until the answer
     ASYNC = "async"  # the script holds a promise
-    FUNCTION = "function"  # asynchronous, and the script's own function is the work (a step)
+    FUNCTION = "function"  # asynchronous, and the script's own function is the work: a step
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class New:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """The call was recorded by ``event`` (a timer) and has no completion yet."""
+    """The call was recorded by ``event`` (a timer, a failed attempt) and has no completion yet."""
 
     call: CallRecord
     event: InstanceEvent
@@ -67,7 +66,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Run the function of the call ``index``; a turn begins."""
+    """Run the function of the call ``index``: an attempt, which has the turn to itself."""
 
     index: str
 
@@ -77,13 +76,14 @@ class _Entry(msgspec.Struct, gc=False):
 
     call: CallRecord
     opened: InstanceEvent | None = None
+    failures: tuple[InstanceEvent, ...] = ()
     completed: InstanceEvent | None = None
     unopened: bool = False
     uncompleted: bool = False
 
     @property
     def events(self) -> list[InstanceEvent]:
-        return [event for event in (self.opened, self.completed) if event is not None]
+        return [event for event in (self.opened, *self.failures, self.completed) if event is not None]
 
     @property
     def answer(self) -> InstanceEvent | None:
@@ -105,19 +105,19 @@ class Replay:
         self.time: datetime = started.time
         self._entries: dict[str, _Entry] = {}
         self._completions: list[InstanceEvent] = []
-        self._owners = Owners()
         self._delivered = 0
         self._awaited: set[str] = set()
-        self._starts: deque[str] = deque()
+        self._starts: dict[str, None] = {}
         self._parent = ROOT
         self._number = 0
         for event in rest:
             self._take(event)
-        # Both shrink while the script makes its calls again; a function that is not run again makes none.
-        self._unmade = {index: entry for index, entry in self._entries.items() if not self._skipped(index)}
+        # Both shrink while the script makes its calls again.
+        self._unmade = dict(self._entries)
         self._unseen = 0
         for entry in self._unmade.values():
-            entry.unopened, entry.uncompleted = entry.opened is not None, entry.completed is not None
+            entry.unopened = entry.opened is not None or bool(entry.failures)
+            entry.uncompleted = entry.completed is not None
             self._unseen += entry.unopened + entry.uncompleted
 
     @property
@@ -130,13 +130,26 @@ class Replay:
         """The asynchronous calls that the script has made and that were not delivered yet."""
         return frozenset(self._awaited)
 
-    def answers(self) -> Iterator[InstanceEvent]:
-        """What answers the script's first calls, one after the other, as long as the history knows it."""
+    def answers(self, asynchronous: Collection[str] = ()) -> Iterator[InstanceEvent]:
+        """What answers the first synchronous calls of the turn that has begun, one after the other, as long as the
+        history knows it. ``asynchronous``: the names of the others."""
         for number in itertools.count(1):
-            entry = self._entries.get(call_index(ROOT, number))
-            if entry is None or (answer := entry.answer) is None:
+            entry = self._entries.get(call_index(self._parent, number))
+            if entry is None:
+                return
+            if entry.call.name in asynchronous:
+                continue
+            if (answer := entry.answer) is None:
                 return
             yield answer
+
+    def failures(self, index: str) -> Sequence[InstanceEvent]:
+        """The attempts of a step that failed, in order."""
+        return self._entries[index].failures
+
+    def opened(self, index: str) -> InstanceEvent | None:
+        """The event that says when a call began, if there is one."""
+        return self._entries[index].opened
 
     def record(self, event: InstanceEvent) -> None:
         """Take in an event that answers or opens a call of the script, as it is appended."""
@@ -158,7 +171,8 @@ class Replay:
         elif entry.call.name != name or not (_repeats(entry, arguments) or matches(entry.call.digest, arguments)):
             raise NonDeterminism(_mismatch(entry, index, name, arguments))
         self._unmade.pop(index, None)
-        if entry.unopened:
+        if entry.unopened and (mode is Mode.SYNC or entry.uncompleted):
+            # What begins an asynchronous call is recorded when the script is idle: only then it is passed.
             entry.unopened = False
             self._unseen -= 1
         if mode is Mode.SYNC:
@@ -168,18 +182,16 @@ class Replay:
                 raise NonDeterminism(_mismatch(next(iter(self._unmade.values())), index, name, arguments))
         else:
             self._awaited.add(index)
-            if mode is Mode.FUNCTION and entry.completed is None:
-                self._starts.append(index)
+            if mode is Mode.FUNCTION and entry.completed is None and not entry.failures:
+                self._starts[index] = None
         return _found(entry)
 
-    def next_delivery(self) -> Delivery | Start | None:
-        """What to deliver to an idle script, or None when nothing is there yet. A turn begins with it.
+    def next_delivery(self) -> Delivery | None:
+        """What to deliver to an idle script, or None when nothing of the history is left. A turn begins with it.
 
         Raises:
             NonDeterminism: the history holds a call that the script did not make.
         """
-        if self._starts:
-            return Start(self._turn(self._starts.popleft()))
         while self._delivered < len(self._completions):
             event = self._completions[self._delivered]
             self._delivered += 1
@@ -192,9 +204,27 @@ class Replay:
                 self._see(self._entries[index])
                 self._turn(str(self._delivered))
                 return Delivery(index, event)
-        # All that led to the calls of the history was delivered.
+        # All that led to the calls of the history was delivered; of calls that the script has given up nothing is.
         self.check_finished()
+        self._unseen = 0
         return None
+
+    def next_start(self) -> Start | None:
+        """The next function to be run, in the order of the calls. Only where no delivery is left: what the history
+        holds may lead the script to give the call up."""
+        for index in self._starts:
+            del self._starts[index]
+            return Start(index)
+        return None
+
+    def start_again(self, index: str) -> None:
+        """The function of the call, which failed before, is to be run once more."""
+        self._starts[index] = None
+
+    def give_up(self, index: str) -> None:
+        """The script waits for the call no longer: nothing is delivered or started for it."""
+        self._awaited.discard(index)
+        self._starts.pop(index, None)
 
     def check_finished(self) -> None:
         """The script has ended: it must have made every call that the history holds.
@@ -213,14 +243,14 @@ class Replay:
         if event.type in COMPLETIONS:
             entry.completed = event
             self._completions.append(event)
-            self._owners.deliver(index)
+        elif event.type is EventType.ATTEMPT_FAILED:
+            entry.failures = (*entry.failures, event)
         else:
             entry.opened = event
         return entry
 
-    def _turn(self, parent: str) -> str:
+    def _turn(self, parent: str) -> None:
         self._parent, self._number = parent, 0
-        return parent
 
     def _see(self, entry: _Entry) -> None:
         if entry.uncompleted:
@@ -228,13 +258,6 @@ class Replay:
             self._unseen -= 1
         if (answer := entry.answer) is not None:
             self.time = answer.time
-
-    def _skipped(self, index: str) -> bool:
-        """Whether the call was made by a function that is not run again, because its call is complete."""
-        if index.rpartition(".")[0] == ROOT:
-            return False
-        owners = (self._entries.get(owner) for owner in self._owners.of(index))
-        return any(owner is not None and owner.completed is not None for owner in owners)
 
 
 def _repeats(entry: _Entry, arguments: Arguments) -> bool:
@@ -251,8 +274,8 @@ def _repeats(entry: _Entry, arguments: Arguments) -> bool:
 def _found(entry: _Entry) -> New | Unanswered | Recorded:
     if (answer := entry.answer) is not None:
         return Recorded(entry.call, answer)
-    if entry.opened is not None:
-        return Unanswered(entry.call, entry.opened)
+    if events := entry.events:
+        return Unanswered(entry.call, events[-1])
     return New(entry.call)
 
 

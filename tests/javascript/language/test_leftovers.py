@@ -124,7 +124,8 @@ function main() {
   const calls = [() => log('x'), () => now().format('2006'), () => finish(1n), () => transition(1, 2), () => sleep('a'),
     () => new Date(), () => Math.random(), () => new Intl.DateTimeFormat().format(), () => JSON.parse('{'), () => null.x,
     () => 'a'.repeat(-1), () => new Proxy({}, {get() { return 1 }}).x, () => Reflect.construct(1), () => [].reduce(1),
-    () => fetch(), () => id(), () => new Function('1'), () => 'x'.localeCompare('y'), () => new Uint8Array(9).slice(),
+    () => { fetch().catch(() => {}) }, () => { fetch('http://a/').catch(() => {}) }, () => { step.do('a', () => 1).catch(() => {}) }, () => id(),
+    () => { const c = new AbortController(); step.sleep('a', 1, { signal: c.signal }).catch(() => {}); c.abort() }, () => new Function('1'), () => 'x'.localeCompare('y'), () => new Uint8Array(9).slice(),
     () => Promise.reject(1).catch(() => {}), () => console.log('%o', {}), () => sleep(1), () => queueMicrotask(1)]
   // Compiled before: that needs stack too.
   for (const call of calls) for (let warm = 0; warm < 3; warm++) try { call() } catch {}

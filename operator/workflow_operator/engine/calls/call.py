@@ -7,19 +7,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias
 
+from workflow_operator.engine.calls.policy import Policy
 from workflow_operator.engine.clock import Clock, time_of
 from workflow_operator.engine.limits import EngineLimits
 from workflow_operator.engine.outcome import Outcome, Parked, Slot, slice_is_over
 from workflow_operator.history import CallRecord, EventType, InstanceEvent, InstanceKey
-from workflow_operator.http import Answer, Request
-from workflow_operator.javascript.host import HostCall, Take
+from workflow_operator.http import Answer
+from workflow_operator.http import Request as HttpRequest
+from workflow_operator.javascript.host import Arguments, HostCall, Take
 from workflow_operator.replay import New, Unanswered
 
 
 class Http(Protocol):
     """Sends requests; see :class:`workflow_operator.http.HttpClient`."""
 
-    async def send(self, request: Request, namespace: str, max_bytes: int) -> Answer: ...
+    async def send(self, request: HttpRequest, namespace: str, max_bytes: int) -> Answer: ...
 
 
 class Run(Protocol):
@@ -41,6 +43,10 @@ class Run(Protocol):
 
     def worked_seconds(self) -> float:
         """For how long it has done what is not in its history."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether attempts of steps or requests are under way, which a park would cut off."""
 
     def check_room(self, kind: EventType) -> None:
         """Whoever does something outside asks before, whether the event of it may be recorded.
@@ -82,10 +88,49 @@ class Call:
     marker: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """A call that gives a promise, which is settled at a time: ``due(arguments, now)``."""
+
+    name: str
+    take: Take
+    due: Callable[[Arguments, datetime], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A call that gives a promise of what the executor does outside.
+
+    ``send(run, arguments, key)`` does it, and gives the fields of what is recorded; ``key`` tells the call from every
+    other one. It is also what an attempt of a step may do, and is not recorded then.
+    """
+
+    name: str
+    take: Take
+    send: Callable[[Run, Arguments, str], Awaitable[dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A call that gives a promise of what a function of the script gives, in the attempts that ``policy`` allows."""
+
+    name: str
+    take: Take
+    policy: Callable[[Arguments], Policy]
+
+
+AsyncKind: TypeAlias = Timer | Request | Function
+
+
+def identity(kind: AsyncKind, arguments: Arguments) -> Arguments:
+    """What a replay must ask for again: of a step its name, for how it is done may depend on anything."""
+    return {"name": arguments["name"]} if isinstance(kind, Function) else arguments
+
+
 async def gives_way(run: Run) -> Parked | None:
     """Park a run that has worked for its slice while others wait. A replay is no work: who was parked here must get
     further the next time."""
-    over = run.slot.contended() and slice_is_over(run.worked_seconds(), run.limits, True)
+    over = not run.busy and run.slot.contended() and slice_is_over(run.worked_seconds(), run.limits, True)
     return await run.park(run.now()) if over else None
 
 

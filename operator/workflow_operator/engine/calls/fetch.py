@@ -1,4 +1,4 @@
-"""``fetchSync(url, config)``: an HTTP request, made by the executor, and its answer, recorded.
+"""``fetch(url, config)`` and ``fetchSync``: an HTTP request, made by the executor, and its answer, recorded.
 
 It is made at least once: who dies between the answer and its record leaves the request to be made again. So one that
 may change something carries a key by which its receiver can know it again.
@@ -9,11 +9,13 @@ from __future__ import annotations
 import base64
 import codecs
 import re
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
 
 from workflow_operator.engine.calls.call import Call, Run, gives_way, told
+from workflow_operator.engine.calls.call import Request as RequestCall
 from workflow_operator.engine.outcome import Outcome
 from workflow_operator.history import ErrorInfo, EventType, Json, well_formed
 from workflow_operator.http import (
@@ -59,16 +61,12 @@ _ARGUMENTS = msgspec.json.Decoder(_Arguments)
 def take(arguments: msgspec.Raw, limits: Limits) -> Arguments:
     """{"request": Json}"""
     _ARGUMENTS.decode(arguments)
-    return {"request": Json.checked(memoryview(arguments), "fetchSync: the request", limits.payload_bytes)}
+    return {"request": Json.checked(memoryview(arguments), "fetch: the request", limits.payload_bytes)}
 
 
 async def handle(run: Run, found: New | Unanswered, call: HostCall) -> Outcome | None:
-    given = call.arguments["request"]
-    assert isinstance(given, Json)
     run.check_room(EventType.CALL_COMPLETED)
-    # What has led here must not be done again once others have seen what comes of it.
-    await run.flush()
-    fields = await _fetched(run, _ARGUMENTS.decode(given.data), f"{run.key.instance_id}-{found.call.index}")
+    fields = await FETCH_SYNC_EFFECT.send(run, call.arguments, f"{run.key.instance_id}-{found.call.index}")
     await run.record(EventType.CALL_COMPLETED, found.call, **fields, **told(call))
     if (parked := await gives_way(run)) is not None:
         return parked
@@ -76,13 +74,21 @@ async def handle(run: Run, found: New | Unanswered, call: HostCall) -> Outcome |
     return None
 
 
-async def _fetched(run: Run, arguments: _Arguments, key: str) -> dict[str, Any]:
-    """What is recorded: a result, or the error that the script is thrown."""
+async def send(name: str, run: Run, asked: Arguments, key: str) -> dict[str, Any]:
+    """What is recorded: a result, or the error that the script is thrown.
+
+    ``name`` is that of the call; ``key`` tells it from every other one, and is the same each time that it is made.
+    """
+    given = asked["request"]
+    assert isinstance(given, Json)
+    arguments = _ARGUMENTS.decode(given.data)
+    # What has led here must not be done again once others have seen what comes of it.
+    await run.flush()
     limit = run.limits.sandbox.payload_bytes
     try:
         request = request_of(arguments, key)
     except (InvalidRequest, ValueError) as error:
-        return {"error": ErrorInfo(name="TypeError", message=f"fetchSync: {error}")}
+        return {"error": ErrorInfo(name="TypeError", message=f"{name}: {error}")}
     try:
         answer = await run.http.send(request, run.key.namespace, limit)
     except (NoAnswer, InvalidRequest) as error:
@@ -90,9 +96,9 @@ async def _fetched(run: Run, arguments: _Arguments, key: str) -> dict[str, Any]:
         asked = {"method": arguments.method, "url": arguments.url}
         return {"result": Json.of({**asked, "error": well_formed(str(error))[:_ERROR_CHARACTERS]})}
     except TooLarge:
-        return {"error": _too_large(request, limit)}
+        return {"error": _too_large(name, request, limit)}
     result = Json.of(recorded(request.method, answer))
-    return {"error": _too_large(request, limit)} if len(result) > limit else {"result": result}
+    return {"error": _too_large(name, request, limit)} if len(result) > limit else {"result": result}
 
 
 def request_of(arguments: _Arguments, key: str) -> Request:
@@ -147,12 +153,14 @@ def _charset(answer: Answer) -> str | None:
     return codec.name if _OF_TEXT.fullmatch(codec.name) else None
 
 
-def _too_large(request: Request, limit: int) -> ErrorInfo:
+def _too_large(name: str, request: Request, limit: int) -> ErrorInfo:
     return ErrorInfo(
         name="PayloadTooLarge",
-        message=f"fetchSync: the answer to {request.method} {request.url.with_query(None).with_user(None)} has more "
+        message=f"{name}: the answer to {request.method} {request.url.with_query(None).with_user(None)} has more "
         f"than {limit} bytes as JSON (limit of one value, setting payload_bytes); ask for a part of it",
     )
 
 
-FETCH = Call("fetch", take, handle)
+FETCH_SYNC = Call("fetchSync", take, handle)
+FETCH_SYNC_EFFECT = RequestCall("fetchSync", take, partial(send, "fetchSync"))
+FETCH = RequestCall("fetch", take, partial(send, "fetch"))

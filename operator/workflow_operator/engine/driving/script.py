@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from workflow_operator import metrics
-from workflow_operator.engine.calls import CALLS, Http
+from workflow_operator.engine.calls import ASYNC_CALLS, CALLS, Http
 from workflow_operator.engine.clock import Clock, shown_ms
+from workflow_operator.engine.driving.pending import answered_ms
 from workflow_operator.engine.driving.tail import Tail
+from workflow_operator.engine.driving.turns import Turns
 from workflow_operator.engine.limits import EngineLimits
 from workflow_operator.engine.measures import count_call, counted_limits
 from workflow_operator.engine.outcome import Cancelled, Failed, Outcome, Parked, Slot, Succeeded
@@ -25,7 +28,19 @@ from workflow_operator.history.errors import (
     ScriptError,
     Timeout,
 )
-from workflow_operator.javascript.host import ASKED, HostCall, Job, LogLine, Returned
+from workflow_operator.javascript.host import (
+    AsyncCall,
+    Effect,
+    GivenUp,
+    HostCall,
+    Idle,
+    Job,
+    LogLine,
+    Result,
+    Returned,
+    Said,
+    Turn,
+)
 from workflow_operator.javascript.host.lines import ExecutionLines
 from workflow_operator.replay import New, Recorded, Replay, Unanswered
 
@@ -39,7 +54,9 @@ class Session(Protocol):
 
     async def begin(self, job: Job) -> None: ...
 
-    async def next(self) -> HostCall | LogLine | Returned: ...
+    async def next(self) -> Said: ...
+
+    async def turn(self, turn: Turn) -> None: ...
 
     async def answer(self, value: Json | None, time_ms: int) -> None: ...
 
@@ -97,6 +114,7 @@ class Script:
         self._answer: InstanceEvent | None = None
         self._log = host.log
         self._lines = ExecutionLines(host.limits.sandbox.log_bytes)
+        self._turns = Turns(self, self._replay, lambda text: self._print(LogLine("warn", text)))
 
     async def run(self, sandboxes: Sandboxes) -> Outcome:
         """Run the script from its top.
@@ -121,23 +139,75 @@ class Script:
 
     async def _run(self, session: Session) -> Outcome:
         await session.begin(self._job())
-        while True:
-            message = await session.next()
-            if isinstance(message, LogLine):
+        try:
+            while True:
+                if (message := await self._next(session)) is None:
+                    if (parked := await self._turns.blocked()) is not None:
+                        return parked
+                    continue
+                if (ended := await self._do(session, message)) is not None:
+                    return ended
+        finally:
+            await self._turns.close()
+
+    async def _next(self, session: Session) -> Said | None:
+        """What the script does next; None if it keeps an attempt of a step from ending."""
+        if (seconds := self._turns.seconds_left()) is None:
+            return await session.next()
+        task, late = asyncio.current_task(), False
+        assert task is not None
+
+        def stop() -> None:
+            nonlocal late
+            late = True
+            task.cancel()
+
+        timer = self.clock.call_later(seconds, stop)
+        try:
+            return await session.next()
+        except asyncio.CancelledError:
+            if late and not task.uncancel():
+                return None
+            raise
+        finally:
+            timer.cancel()
+
+    async def _do(self, session: Session, message: Said) -> Outcome | None:
+        match message:
+            case LogLine():
                 self._print(message)
-            elif isinstance(message, Returned):
+            case Returned():
                 self._replay.check_finished()
                 output = message.output if self._output is None else self._output.output
                 return Succeeded(output, message.caught)
-            else:
-                found = self._found(message)
-                ended = None if isinstance(found, Recorded) else await self._handle(found, message)
-                if self._tail.cancelled is not None:
-                    return Cancelled(self._tail.cancelled.reason or "")
-                if ended is not None:
-                    return ended
-                if message.wants_answer:
-                    await self._reply(session, found.event if isinstance(found, Recorded) else self._answer)
+            case HostCall(attempt=None):
+                return await self._called(session, message)
+            case HostCall():
+                await self._turns.answer(message, session)
+            case AsyncCall():
+                self._turns.called(message)
+            case Effect():
+                self._turns.asked(message)
+            case GivenUp():
+                self._turns.given_up(message)
+            case Result():
+                self._turns.resulted(message)
+            case Idle(returned):
+                return self._cancelled() or await self._turns.idle(session, returned) or self._cancelled()
+        return None
+
+    async def _called(self, session: Session, call: HostCall) -> Outcome | None:
+        if self._turns.in_attempt:
+            raise EngineCrash(f"the sandbox sent something that it never sends: {call.name} in an attempt of a step")
+        found = self._found(call)
+        ended = None if isinstance(found, Recorded) else await self._handle(found, call)
+        if (ended := self._cancelled() or ended) is None and call.wants_answer:
+            await self._reply(session, found.event if isinstance(found, Recorded) else self._answer)
+        return ended
+
+    def _cancelled(self) -> Cancelled | None:
+        request = self._tail.cancelled
+        return None if request is None else Cancelled(request.reason or "")
 
     def _job(self) -> Job:
         started = self._started
@@ -149,7 +219,9 @@ class Script:
             seed=started.instance_id.int % 2**53,
             time_ms=shown_ms(started.time),
             now_ms=shown_ms(self._tail.now()),
-            answered_ms=[_answered_ms(event) for event in self._replay.answers()],
+            answered_ms=[answered_ms(event) for event in self._replay.answers(ASYNC_CALLS)],
+            namespace=started.namespace,
+            name=started.origin.name if started.origin else "",
             limits=self.limits.sandbox,
             lenient=started.rules < 1,
         )
@@ -194,7 +266,9 @@ class Script:
         """Do one host call; the outcome if the script goes no further now."""
         self._working_since = self._working_since or self.clock.now()
         self._answer = None
-        return await CALLS[call.name].handle(self, found, call)
+        if (kind := CALLS.get(call.name)) is None:
+            raise EngineCrash(f"the sandbox sent something that it never sends: a wait for {call.name}")
+        return await kind.handle(self, found, call)
 
     # --- what calls do it with: see calls.Run
 
@@ -231,7 +305,12 @@ class Script:
                 f"{limits.answers_bytes} bytes. Ask for less, or split the work over several runs"
             )
 
+    @property
+    def busy(self) -> bool:
+        return self._turns.busy
+
     async def park(self, until: datetime) -> Parked:
+        await self._turns.finish_requests()
         waiting = await self._tail.append(EventType.WAITING, wake_at=until)
         return Parked(until, waiting.sequence)
 
@@ -251,7 +330,3 @@ class Script:
         if self._tail.full:
             await self._tail.flush()
         return event
-
-
-def _answered_ms(event: InstanceEvent) -> int:
-    return shown_ms(event.time) if event.result is None and event.error is None else ASKED

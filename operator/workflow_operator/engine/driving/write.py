@@ -18,9 +18,10 @@ from workflow_operator.history import (
     well_formed,
 )
 from workflow_operator.history.arguments import version_of
-from workflow_operator.history.format import BYTES_DIGEST_VERSION
+from workflow_operator.history.format import NEWER_CALLS_VERSION
 
 _DRAWN_AT_ONCE = 64
+_NEWER = frozenset({EventType.CALL_STARTED, EventType.ATTEMPT_FAILED, EventType.CALL_COMPLETED})
 
 
 def random_ids(draw: Callable[[int], bytes]) -> Callable[[], UUID]:
@@ -84,9 +85,9 @@ class EventWriter:
 
 
 def _version(kind: EventType, call: CallRecord | None) -> Literal[1, 2]:
-    if kind is EventType.CALL_COMPLETED:
+    if kind in _NEWER or (call is not None and call.name.startswith("step.")):
         # Of a call that 0.2.0 does not have: it would fail the run, and so leaves it alone.
-        return BYTES_DIGEST_VERSION
+        return NEWER_CALLS_VERSION
     return FORMAT_VERSION if call is None else version_of(call.digest)
 
 

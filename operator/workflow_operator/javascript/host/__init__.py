@@ -4,28 +4,41 @@ from workflow_operator.javascript.host.envelope import NAME_CHARACTERS
 from workflow_operator.javascript.host.messages import (
     ASKED,
     Arguments,
+    AsyncCall,
+    Effect,
     Forms,
+    GivenUp,
     HostCall,
+    Idle,
     Job,
     Limits,
     LogLine,
+    Result,
     Returned,
     Take,
+    Turn,
 )
 from workflow_operator.javascript.host.pool import SandboxPool
-from workflow_operator.javascript.host.session import Session
+from workflow_operator.javascript.host.session import Said, Session
 
 __all__ = [
     "ASKED",
     "NAME_CHARACTERS",
     "Arguments",
+    "AsyncCall",
+    "Effect",
     "Forms",
+    "GivenUp",
     "HostCall",
+    "Idle",
     "Job",
     "Limits",
     "LogLine",
+    "Result",
     "Returned",
+    "Said",
     "SandboxPool",
     "Session",
     "Take",
+    "Turn",
 ]

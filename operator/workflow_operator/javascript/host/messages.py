@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from workflow_operator.history import Caught, Json
+from workflow_operator.history import Caught, ErrorInfo, Json
 
 ASKED = -1
 Level: TypeAlias = Literal["info", "debug", "warn", "error"]
@@ -34,8 +34,8 @@ class Limits:
     """Of all lines in UTF-8 that are printed since the last host call; otherwise as log_lines."""
 
 
-Arguments: TypeAlias = dict[str, Json | str | int | float]
-"""What a call was made with, by name."""
+Arguments: TypeAlias = dict[str, Any]
+"""What a call was made with, by name: values as Json, all else as the call's own reader makes it."""
 Take: TypeAlias = Callable[[msgspec.Raw, Limits], Arguments]
 """Reads the arguments of a call. A sandbox is not trusted, so everything is checked, in linear time.
 
@@ -72,6 +72,8 @@ class Job:
     lenient: bool = False
     now_ms: int = 0
     answered_ms: Sequence[int] = ()
+    namespace: str = ""
+    name: str = ""
 
 
 @dataclass(slots=True)
@@ -82,6 +84,7 @@ class HostCall:
     happened, or the recorded one; None where the time of the answer counts.
 
     ``line`` and ``column`` count from 1 in the script. ``caught``: what threw since the call before it.
+    ``attempt``: the number of the call of a step in whose attempt it was made; nothing of it is recorded then.
     """
 
     name: str
@@ -90,10 +93,76 @@ class HostCall:
     column: int | None = None
     caught: Caught | None = None
     time_ms: int | None = None
+    attempt: int | None = None
 
     @property
     def wants_answer(self) -> bool:
         return self.time_ms is None
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncCall:
+    """A call that gave the script a promise. ``number`` counts them from 1, in this execution."""
+
+    number: int
+    name: str
+    arguments: Arguments
+    line: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What the attempt of a step with that number asks for; ``number`` counts effects from 1, in this execution."""
+
+    number: int
+    attempt: int
+    name: str
+    arguments: Arguments
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """The script waits no longer for that call, or for that effect."""
+
+    number: int
+    effect: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What an attempt of a step gave: ``output``, None where that was undefined; or ``error``.
+
+    ``details``: fields and causes of the error, as JSON. ``final``: it is not to be tried again.
+    ``retry_after_ms``: when, as the error says.
+    """
+
+    number: int
+    output: Json | None = None
+    error: ErrorInfo | None = None
+    details: Json | None = None
+    final: bool = False
+    retry_after_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Nothing happens by itself any more; the script waits for ``turn``. ``returned``: its entry did."""
+
+    returned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What an idle script goes on with; ``fields`` are those of its kind, see worker/wire.py.
+
+    ``time_ms`` is what Date shows, ``now_ms`` the time at which it goes on; ``answered_ms`` as of a Job.
+    """
+
+    kind: Literal["settle", "start", "effect", "timeout", "end"]
+    time_ms: int
+    now_ms: int
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    answered_ms: Sequence[int] = ()
 
 
 @dataclass(frozen=True)

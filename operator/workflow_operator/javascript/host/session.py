@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -19,13 +19,27 @@ from workflow_operator.javascript.host.guard import (
     LoopBudget,
     LoopGuard,
 )
-from workflow_operator.javascript.host.messages import Forms, HostCall, Job, LogLine, Returned, Spent
+from workflow_operator.javascript.host.messages import (
+    AsyncCall,
+    Effect,
+    Forms,
+    GivenUp,
+    HostCall,
+    Idle,
+    Job,
+    LogLine,
+    Result,
+    Returned,
+    Spent,
+    Turn,
+)
 from workflow_operator.javascript.host.places import Source
 from workflow_operator.javascript.host.process import SandboxProcess
 from workflow_operator.javascript.host.told import NotExpected, Told
 from workflow_operator.javascript.worker.wire import encode, frame, frame_cap, join
 
 T = TypeVar("T")
+Said: TypeAlias = HostCall | AsyncCall | Effect | GivenUp | Result | Idle | LogLine | Returned
 
 _EXIT_GRACE_SECONDS = 5.0
 # How often a script that computes is looked at: for what it told, and for what it has used (the kernel, which stops it
@@ -47,6 +61,7 @@ class _Run:
         self.wall_left = job.limits.wall_seconds
         self.cpu_from = cpu_seconds
         self.asked = False
+        self.idle = False
         self.lines = 0
         self.since = "before its first host call"
 
@@ -118,7 +133,7 @@ class Session:
         cpu_from = None if self._process.pid is None else self._process.cpu_seconds()
         self._run = _Run(job, Told(job, self._forms.markers, now), cpu_from)
 
-    async def next(self) -> HostCall | LogLine | Returned:
+    async def next(self) -> Said:
         """What the script does next.
 
         Raises Timeout, CpuLimit, MemoryLimit, HostLimit, EngineCrash, PayloadTooLarge, Deadlock, NotSerializable or
@@ -135,7 +150,7 @@ class Session:
             self._run = None
             raise
 
-    async def _message(self, run: _Run) -> HostCall | LogLine | Returned:
+    async def _message(self, run: _Run) -> Said:
         while True:
             # Most have arrived with others, and nothing is to be waited for.
             if (body := self._at_hand()) is None:
@@ -154,14 +169,19 @@ class Session:
                 raise _malformed("once more that its process is spent")
             self._broken = True
 
-    def _taken(self, run: _Run, message: HostCall | LogLine | Returned) -> HostCall | LogLine | Returned:
+    def _taken(self, run: _Run, message: Said) -> Said:
         match message:
+            case Idle():
+                run.asked = run.idle = True
+                run.lines = 0
+                run.cpu_from = None
+                run.wall_left = run.job.limits.wall_seconds
             case LogLine():
                 run.lines += 1
                 # One more than the limit says that it is reached.
                 if run.lines > run.job.limits.log_lines + 1:
                     raise _malformed(f"more than {run.job.limits.log_lines} log lines")
-            case HostCall(name, _, line, _):
+            case HostCall(name, _, line):
                 try:
                     run.told.check(message, self._clock())
                 except NotExpected as error:
@@ -171,6 +191,8 @@ class Session:
                 # To be looked at when all that has arrived is read: meanwhile the script may have told of others.
                 run.cpu_from = None
                 run.wall_left = run.job.limits.wall_seconds
+                run.since = f"after {name}" + (f" in line {line}" if line else "")
+            case AsyncCall(_, name, _, line):
                 run.since = f"after {name}" + (f" in line {line}" if line else "")
             case Returned():
                 self._run = None
@@ -188,8 +210,23 @@ class Session:
     def _reply(self, reply: bytes, time_ms: int) -> None:
         now = self._clock()
         run = self._running()
-        if not run.asked:
+        if not run.asked or run.idle:
             raise RuntimeError(f"{run.job.instance_id}: there is no host call to answer")
+        self._send(run, reply)
+        run.told.answered(time_ms, now)
+
+    async def turn(self, turn: Turn) -> None:
+        """What the script goes on with, which is idle."""
+        now = self._clock()
+        run = self._running()
+        if not run.idle:
+            raise RuntimeError(f"{run.job.instance_id}: the script is not idle")
+        own = {"kind": turn.kind, "time_ms": turn.time_ms, "now_ms": turn.now_ms, "answered_ms": turn.answered_ms}
+        self._send(run, frame(_JSON.encode(own | dict(turn.fields))))
+        run.idle = False
+        run.told.turned(turn, now)
+
+    def _send(self, run: _Run, reply: bytes) -> None:
         if self._process.speaks:
             self._run, self._broken = None, True
             raise _malformed("a message while the script waits for an answer")
@@ -197,7 +234,6 @@ class Session:
         run.asked = False
         run.cpu_from = self._process.cpu_seconds()
         run.wall_left = run.job.limits.wall_seconds
-        run.told.answered(time_ms, now)
 
     def _running(self) -> _Run:
         if self._run is None:
@@ -260,8 +296,16 @@ class Session:
 
 
 def _body(job: Job) -> bytes:
-    own = {"entrypoint": job.entrypoint, "time_ms": job.time_ms, "now_ms": job.now_ms, "limits": job.limits}
+    own = {
+        "entrypoint": job.entrypoint,
+        "time_ms": job.time_ms,
+        "now_ms": job.now_ms,
+        "limits": job.limits,
+        "lenient": job.lenient,
+    }
     given = {
+        "namespace": job.namespace,
+        "name": job.name,
         "input": job.input_json,
         "instance_id": job.instance_id,
         "seed": (job.seed & 0xFFFFFFFF, job.seed >> 32 & 0xFFFFFFFF),
@@ -273,7 +317,12 @@ def _body(job: Job) -> bytes:
     return join((_JSON.encode(own), _JSON.encode(given), script, array("q", job.answered_ms).tobytes()))
 
 
-_JSON = msgspec.json.Encoder()
+def _as_it_is(value: object) -> msgspec.Raw:
+    assert isinstance(value, Json)
+    return msgspec.Raw(value.data)
+
+
+_JSON = msgspec.json.Encoder(enc_hook=_as_it_is)
 
 
 def _malformed(what: str) -> EngineCrash:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from workflow_operator.javascript.host.messages import ASKED, HostCall, Job
+from workflow_operator.javascript.host.messages import ASKED, HostCall, Job, Turn
 
 _AHEAD_MS = 1000
 
@@ -35,6 +35,10 @@ class Told:
             NotExpected: it should have waited for an answer, or should not have; its time is not the recorded one, goes
                 back, or lies ahead of what can have passed; or it is a second ``finish``.
         """
+        if call.attempt is not None:
+            if call.time_ms is not None:
+                raise NotExpected(f"{call.name} of an attempt, without waiting for an answer")
+            return
         if call.name == "finish":
             if self._finished:
                 raise NotExpected("a second finish")
@@ -60,6 +64,13 @@ class Told:
         """The script goes on with this time. It is not before what was told: a lead is in it, and not had anew."""
         self._shown_ms = time_ms
         self._go_on_at(time_ms - self._lead_ms, now)
+
+    def turned(self, turn: Turn, now: float) -> None:
+        """The script goes on with that turn."""
+        self._recorded = iter(turn.answered_ms)
+        self._shown_ms = turn.time_ms
+        self._lead_ms = 0
+        self._go_on_at(turn.now_ms, now)
 
     def _passed_ms(self, now: float) -> int:
         return self._from_ms + int((now - self._from) * 1000)

@@ -1,5 +1,7 @@
 """The calls of a job that are answered here: what its history knows, and what only says where the script has got to.
 
+What the history knows is told for each turn: for the script's start with the job, for all others with the turn.
+
 Nobody waits for those. They are told with the time that Date shows from then on; the executor, which records it, checks
 it: see host/told.py. Pure, but for the clock that is passed in.
 """
@@ -41,6 +43,9 @@ class Answers:
 
     def told(self, call: bytes) -> tuple[bytes, bytes] | None:
         """The call as it is told, and the script's answer; None if the executor has to answer it."""
+        if not call.startswith(_CALL):
+            # An idle script asks for its next turn.
+            return None
         shown = next(self._recorded, None)
         self._left -= 1
         if shown == _ASKED:
@@ -55,10 +60,12 @@ class Answers:
         return message, b'{"kind":"answer","time_ms":%d,"value":null}' % shown
 
     def answered(self, reply: bytes) -> None:
-        """Take in what the executor answered."""
+        """Take in what the executor answered: a call, or with a turn."""
         answer: Mapping[str, Any] = json.loads(reply)
         self._shown_ms = answer["time_ms"]
-        self._goes_on_at(answer["time_ms"])
+        self._goes_on_at(answer.get("now_ms", answer["time_ms"]))
+        if (recorded := answer.get("answered_ms")) is not None:
+            self._recorded, self._left = iter(recorded), len(recorded)
 
     def _goes_on_at(self, now_ms: int) -> None:
         self._from_ms, self._from = now_ms, self._monotonic()

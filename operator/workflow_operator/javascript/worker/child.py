@@ -133,7 +133,7 @@ class SocketJobs:
         self._data.limit(self._blank + _beside(limits["memory_bytes"]))
         self._processor.begin(limits["cpu_seconds"])
         self._exchange.answers = Answers(array("q", answered), own["time_ms"], own["now_ms"], time.monotonic)
-        what = job.Job(script.decode(), own["entrypoint"], limits["memory_bytes"], given.decode())
+        what = job.Job(script.decode(), own["entrypoint"], limits["memory_bytes"], given.decode(), own["lenient"])
         self._outcome = job.run(realm, what)
 
     def ended(self, collect: Callable[[], None]) -> bool:

@@ -26,6 +26,7 @@ _RESERVED = frozenset(
 )
 # Read once, before the process is confined.
 _WEB = prelude.web()
+_DURABLE = prelude.durable()
 _MAX_CANDIDATES = 500
 # Of the objects at the top level, which are looked into for an entry.
 _MAX_OBJECTS = 20
@@ -53,12 +54,13 @@ def is_identifier(name: str) -> bool:
 
 @dataclass
 class Job:
-    """A script, and ``given``: what the prelude is to know, as JSON."""
+    """A script, and ``given``: what the prelude is to know, as JSON. ``lenient``: there is only what 0.2.0 had."""
 
     script: str
     entrypoint: str | None
     memory_bytes: int
     given: str
+    lenient: bool = False
 
 
 def run(realm: Realm, job: Job) -> str:
@@ -66,6 +68,8 @@ def run(realm: Realm, job: Job) -> str:
     realm.limit_heap(job.memory_bytes)
     if prelude.wants_web(job.script):
         realm.control(realm.run(_WEB))
+    if not job.lenient and prelude.wants_durable(job.script):
+        realm.control(realm.run(_DURABLE))
     realm.control(job.given)
     try:
         script = _Script(realm, job.script)
@@ -132,7 +136,9 @@ class _Script:
         name, function = entry
         report = _report(self.realm.control, function)
         # Further tasks: each runs after all microtasks, so that none of them can speak after the end.
-        self.realm.control(None if report is None else report[:_MESSAGE])
+        ended = self.realm.control(None if report is None else report[:_MESSAGE])
+        while ended == "turn":
+            ended = self.realm.control()
         outcome = self.realm.control()
         if report is not None:
             return _described(report, self.text, outcome)

@@ -6,10 +6,18 @@ refuses what is longer. Units are UTF-16 code units.
     executor -> sandbox   a job, see below
                           answer   {time_ms, value}
                           throw    {time_ms, name, message}
+                          a turn, see below
     sandbox -> executor   ready    {pid}                          the process is confined and has an isolate; once
                           call     {time_ms?, name: at most 64 units, line, column, arguments, caught?}
                                                                   the script is blocked until answer or throw; with a
                                                                   time it has gone on, and Date shows that
+                                   attempt: the call is made in that attempt of a step, and not recorded
+                          async    {number, name, line, column, arguments}   a call that gives a promise; counted from 1
+                          abort    {number}                       the script waits for that one no longer
+                          effect   {number, attempt, name, line, column, arguments}   what an attempt of a step asks for
+                          cut      {number}                       that effect is not waited for any longer
+                          result   {number, output?} or {number, error, details, final, retryAfter?}   of an attempt
+                          idle     {returned}                     nothing happens by itself: blocked until the next turn
                           log      {level, text}
                           spent    {}                             the process is to take no other job; before the end
                           returned {output, caught?}
@@ -19,9 +27,20 @@ refuses what is longer. Units are UTF-16 code units.
     caught: {steps: [{function: 256, error?: 200}], more}: the functions of transitions that threw since the last call,
     at most 8, and how many further ones there were; absent if there were none
 
-A job is four parts, each behind its length: {entrypoint, time_ms, now_ms, limits}, for the process; {input,
-instance_id, seed: [low, high], time_ms, limits, lenient}, for the prelude, ``input`` being a text of JSON; the script;
-and for each of its first calls, which the history answers, what Date shows after it, as 64 bits in the machine's order.
+An attempt of a step is known by the number of its call. An error is {name: 256, message: 8192, line, column, stack:
+2048}; details are {fields, cause?} with at most 16,384 units of JSON.
+
+    a turn: {kind, time_ms, now_ms, answered_ms, ...}, where answered_ms is what a job has for the script's start
+        settle   {number, value?} or {number, error}          that call
+        start    {number, attempt, key, seed: [low, high], previous?}   run the function of that step
+        effect   {number, value} or {number, error}
+        timeout  {number, error}                              the attempt that runs has no more time
+        end      {}                                           nothing else will come
+
+A job is four parts, each behind its length: {entrypoint, time_ms, now_ms, limits, lenient}, for the process; {input,
+instance_id, name, namespace, seed: [low, high], time_ms, limits, lenient}, for the prelude, ``input`` being a text of
+JSON; the script; and for each of its first synchronous calls, which the history answers, what Date shows after it, as
+64 bits in the machine's order.
 
 A sandbox writes each message at once, and rings a bell, a byte in a pipe, where the executor has to read: with ready,
 with a call that waits, with the end, and before the socket is full. What it told before is read along with it. Of calls

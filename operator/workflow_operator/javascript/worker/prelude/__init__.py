@@ -2,7 +2,7 @@
 
 Each file is a piece of that function's body. They share its scope, so that the user's script sees none of it, and stand
 in the order in which they need each other. Of ``exchange`` one is among them, as the engine needs it. What is in
-``web`` is a function of its own, for scripts that name what it makes.
+``web`` is a function of its own, for scripts that name what it makes, and so is what is in ``durable``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ Exchange: TypeAlias = Literal["buffer", "mailbox"]
 """How texts get out: see exchange."""
 WEB_FILES = ("text", "clone", "hosts", "url", "url_classes")
 
+DURABLE_FILES = ("durations", "abort", "thrown", "calls", "step")
+
+_NAMES_DURABLE = re.compile(r"\b(?:step|fetch|uuid|AbortController|AbortSignal|NonRetryableError|RetryableError)\b")
 _NAMES_WEB = re.compile(r"\b(?:URL|URLSearchParams|TextEncoder|TextDecoder|atob|btoa|structuredClone)\b")
 
 
@@ -34,13 +37,28 @@ def source(exchange: Exchange) -> str:
 @functools.cache
 def web() -> str:
     """An expression whose value is a function: from what the prelude hands it, it makes the globals of the web."""
-    body = _body(tuple(f"web/{name}" for name in WEB_FILES))
+    return _part("web", WEB_FILES)
+
+
+@functools.cache
+def durable() -> str:
+    """As :func:`web`, for what is done durably: steps, and calls that give a promise."""
+    return _part("durable", DURABLE_FILES)
+
+
+def _part(folder: str, files: tuple[str, ...]) -> str:
+    body = _body(tuple(f"{folder}/{name}" for name in files))
     return f"((shared) => {{\n'use strict';\n{body}\n}})\n//# sourceURL={PRELUDE_NAME}"
 
 
 def wants_web(script: str) -> bool:
     """Whether a script names a global of the web: most do not, and reading them costs a third of an isolate."""
     return _NAMES_WEB.search(script) is not None
+
+
+def wants_durable(script: str) -> bool:
+    """Whether a script names what is done durably."""
+    return _NAMES_DURABLE.search(script) is not None
 
 
 def _body(names: tuple[str, ...]) -> str:

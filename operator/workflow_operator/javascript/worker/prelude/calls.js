@@ -12,15 +12,21 @@ let depth = 0;
 let finished = false;
 let caughtSteps = '', caughtCount = 0; // functions of transitions that threw since the last message: the script went on
 
-function mayAsk(name) {
+// `live`: an attempt of a step may do it.
+function mayAsk(name, live) {
   if (doom !== undefined) throw doom;
   if (ended) throw new RealError(`${name}: the run has ended`);
+  if (owner !== undefined && owner.dead) throw named(new RealError(`${name}: the attempt of step ${owner.call.name} has ended`), 'AbortError');
+  if (owner !== undefined && live !== true)
+    throw named(new RealError(`${name}: called while step ${owner.call.name} was running: inside it, or by code that waits for a promise made in it; ` +
+      'call it before or behind the step, whose function may fetch and compute'), 'NestedCall');
 }
 
-function ask(name, above, argumentsJson) {
-  mayAsk(name);
+function ask(name, above, argumentsJson, live) {
+  mayAsk(name, live);
   const place = placeAbove(above);
-  send(ASK, `{"kind":"call","name":"${name}","line":${place.line},"column":${place.column},"arguments":${argumentsJson}${takeCaught()}}`);
+  const more = owner === undefined ? takeCaught() : `,"attempt":${owner.number}`;
+  send(ASK, `{"kind":"call","name":"${name}","line":${place.line},"column":${place.column},"arguments":${argumentsJson}${more}}`);
   const reply = parse(received());
   time = reply.time_ms;
   lines = 0; // console.js: of a run that goes on and on

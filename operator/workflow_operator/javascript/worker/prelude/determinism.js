@@ -42,9 +42,20 @@ function seedRandom(low, high) {
   a = 0; b = low | 0; c = high | 0; counter = 1;
   for (let i = 0; i < 12; i++) nextWord();
 }
-hide(Math, 'random', native(function random() {
+const chance = native(function random() {
   return ((nextWord() >>> 5) * 67108864 + (nextWord() >>> 6)) / 9007199254740992;
-}));
+});
+hide(Math, 'random', chance);
+const randomState = () => ({ __proto__: null, a, b, c, counter });
+const setRandom = (state) => { ({ a, b, c, counter } = state); };
+// The state of a stream of its own.
+function seededRandom(low, high) {
+  const now = randomState();
+  seedRandom(low, high);
+  const seeded = randomState();
+  setRandom(now);
+  return seeded;
+}
 
 for (const name of ['WebAssembly', 'SharedArrayBuffer', 'Atomics', 'WeakRef', 'FinalizationRegistry', 'Temporal']) delete global[name];
 delete JSON.rawJSON;

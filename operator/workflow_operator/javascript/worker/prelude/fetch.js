@@ -1,22 +1,25 @@
-// fetchSync(url, config): a request that the executor makes, and its answer.
+// Requests, which the executor makes, and their answers; and fetchSync(url, config).
 
 const toUpperCase = uncurry(String.prototype.toUpperCase);
 const toLowerCase = uncurry(String.prototype.toLowerCase);
 const answers = new WeakMap(); // response -> what was recorded
 // Made at the first use: most scripts make no request.
-let requested;
+let made;
+const requests = () => (made ??= makeRequests());
 
 function fetchSync(url, config) {
   if (job.lenient) throw notAvailable('fetchSync is not available in this version');
-  return (requested ??= makeFetch())(url, config);
+  const { requestJson, responseOf } = requests();
+  return responseOf(ask('fetchSync', fetchSync, requestJson('fetchSync', url, config), true));
 }
 
-function makeFetch() {
+function makeRequests() {
+  let what = 'fetchSync';
   const REQUEST_MEMBERS = { __proto__: null, method: 1, body: 1, headers: 1, params: 1, skipTls: 1, username: 1, password: 1, timeout: 1 };
   const MAX_URL = 8192; // http.request.MAX_URL_CHARACTERS
   const DEFAULT_TIMEOUT_SECONDS = 30;
 
-  const fetchProblem = (expected, got) => new RealTypeError(`fetchSync: expected ${expected}, got ${describe(got)}`);
+  const fetchProblem = (expected, got) => new RealTypeError(`${what}: expected ${expected}, got ${describe(got)}`);
 
   function requestText(value, expected) {
     if (typeof value === 'string') return stringify(value);
@@ -68,19 +71,20 @@ function makeFetch() {
     for (let i = 0; i < headers.length; i++) if (toLowerCase(headers[i].name) === 'content-type') type = headers[i].value;
     if (typeof value === 'string' && type !== undefined && !isJSONType(type)) return value;
     if (type === undefined) headers[headers.length] = { __proto__: null, name: 'Content-Type', value: 'application/json' };
-    return serialise(value, 'fetchSync: the body');
+    return serialise(value, `${what}: the body`);
   }
 
-  function requestJson(url, config) {
+  function requestJson(name, url, config) {
+    what = name;
     const address = typeof url === 'object' && url !== null && typeof url.href === 'string' ? url.href : url;
     if (typeof address !== 'string' || address === '') throw fetchProblem('a URL as first argument', url);
-    if (address.length > MAX_URL) throw new RealTypeError(`fetchSync: expected a URL of at most ${MAX_URL} characters, got one of ${address.length}`);
+    if (address.length > MAX_URL) throw new RealTypeError(`${what}: expected a URL of at most ${MAX_URL} characters, got one of ${address.length}`);
     if (config === undefined || config === null) config = {};
     if (typeof config !== 'object' || isArray(config)) throw fetchProblem('an object as second argument', config);
     const names = keys(config);
     for (let i = 0; i < names.length; i++)
       if (!(names[i] in REQUEST_MEMBERS))
-        throw new RealTypeError(`fetchSync: expected no member ${slice(names[i], 0, 64)}; there are method, headers, params, body, timeout, username, password and skipTls`);
+        throw new RealTypeError(`${what}: expected no member ${slice(names[i], 0, 64)}; there are method, headers, params, body, timeout, username, password and skipTls`);
     const { method = 'GET', timeout = DEFAULT_TIMEOUT_SECONDS, skipTls = false, username, password } = config;
     if (typeof method !== 'string' || method.length > 16) throw fetchProblem('a method of HTTP', method);
     if (typeof timeout !== 'number' || timeout - timeout !== 0) throw fetchProblem('a number of seconds as timeout', timeout);
@@ -98,7 +102,7 @@ function makeFetch() {
 
   const answerOf = (response, name) => {
     const found = mapGet(answers, response);
-    if (found === undefined) throw new RealTypeError(`${name}: expected a response of fetchSync, got ${describe(response)}`);
+    if (found === undefined) throw new RealTypeError(`${name}: expected a response, got ${describe(response)}`);
     return found;
   };
 
@@ -141,8 +145,8 @@ function makeFetch() {
   });
   lose(responseMethods, 'a response', 'use response.json() or response.text()');
 
-  return function request(url, config) {
-    const found = ask('fetch', fetchSync, requestJson(url, config));
+  function responseOf(found) {
+    setPrototypeOf(found, null);
     const failed = found.error !== undefined;
     const response = setPrototypeOf({
       responseType: failed ? 'error' : 'basic',
@@ -156,5 +160,7 @@ function makeFetch() {
     }, responseMethods);
     mapSet(answers, response, { __proto__: null, text: failed ? '' : found.text, base64: found.base64 });
     return response;
-  };
+  }
+
+  return { __proto__: null, requestJson, responseOf };
 }

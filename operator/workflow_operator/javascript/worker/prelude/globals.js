@@ -5,12 +5,13 @@ const names = ownKeys(globals);
 for (let i = 0; i < names.length; i++) hide(global, names[i], native(globals[names[i]], names[i]));
 
 // Of a later version.
-const later = ['getSecret', 'getSecrets', 'setVariable', 'getVariable', 'execSubflow', 'generateAction',
-  'execService', 'step', 'waitForEvent'];
+const later = ['getSecret', 'getSecrets', 'setVariable', 'getVariable', 'execSubflow', 'generateAction', 'execService', 'waitForEvent'];
+// Of durable/, which is there for scripts that name them.
+const unnamed = ['step', 'fetch', 'uuid'];
 // What no version can have, and what to use instead. They are functions, so that `typeof` finds what bundles expect.
 const never = [
-  ['setTimeout', 'use sleep(seconds)'], ['setInterval', 'use a loop with sleep(seconds)'], ['setImmediate', 'use queueMicrotask(callback)'],
-  ['XMLHttpRequest', 'use fetchSync(url, config)'], ['WebSocket', 'a script has no network'], ['EventSource', 'a script has no network'],
+  ['setTimeout', 'use step.sleep(name, duration)'], ['setInterval', 'use a loop with step.sleep(name, duration)'], ['setImmediate', 'use queueMicrotask(callback)'],
+  ['XMLHttpRequest', 'use fetch(url, config)'], ['WebSocket', 'a script has no network'], ['EventSource', 'a script has no network'],
   ['Worker', 'a script runs alone'],
 ];
 // What bundles look for to find out where they run: not there, and named in the error of who uses it all the same.
@@ -26,8 +27,7 @@ const missing = {
   FinalizationRegistry: 'when memory is freed depends on the machine', Temporal: 'use Date, Intl and now()',
   clearImmediate: 'use queueMicrotask(callback)', requestAnimationFrame: 'use sleep(seconds)', alert: 'use log()',
   localStorage: 'pass what is to be kept to transition', Deno: 'a script runs in V8 alone', Bun: 'a script runs in V8 alone',
-  AbortController: 'nothing that a script calls can be stopped by a signal', AbortSignal: 'nothing that a script calls can be stopped by a signal',
-  Headers: 'use an object or a Map', Request: 'use fetchSync(url, config)', Response: 'use what fetchSync returns', FormData: 'use URLSearchParams',
+  Headers: 'use an object or a Map', Request: 'use fetch(url, config)', Response: 'use what fetch gives', FormData: 'use URLSearchParams',
   Blob: 'use Uint8Array or a string', File: 'use Uint8Array or a string', ReadableStream: 'use an array or an async generator',
   WritableStream: 'use an array', TransformStream: 'use an async generator', Event: 'call a function', CustomEvent: 'call a function',
   EventTarget: 'call a function', MessageChannel: 'a script runs alone', BroadcastChannel: 'a script runs alone',
@@ -46,7 +46,7 @@ function missingGlobal(error, message) {
 
 const refusing = (name, hint) => native({ [name](...values) { throw notAvailable(hint); } }[name]);
 for (const name of later) hide(global, name, refusing(name, `${name} is not available in this version`));
-hide(global, 'fetch', refusing('fetch', 'fetch is not available in this version: use fetchSync(url, config), which waits for the answer'));
+for (const name of unnamed) hide(global, name, refusing(name, `${name} is not available: the script has to name it`));
 for (const [name, remedy] of never) {
   // A function that can also be called with new.
   const refused = function (...values) { throw notAvailable(`${name} is not available in workflow scripts: ${remedy}`); };
@@ -104,14 +104,25 @@ function lazy(names, make) {
 lazy(['console'], makeConsole);
 lazy(BUFFERS, makeBuffers);
 
-// What the files in web need of all this.
+// What the files in web and durable need of all this.
 function shared() {
   return {
     __proto__: null,
     IteratorPrototype, RealDate, RealError, RealMap, RealPromise, RealRangeError, RealTypeError,
-    RegExpConstructor, WorkflowError, apply, charCodeAt, dateValue, defineProperty, describe, emptied,
+    RegExpConstructor, WorkflowError, apply, bareList, ceil, chance, charCodeAt, construct, dateValue, defineProperty, describe, emptied,
     floor, fromCharCode, global, hide, indexOf, instanceOf, isArray, isBuffer, isError, isObject, iteratorSymbol,
     keys, lazy, mapHas, mapLookup, mapSize, member, named, padStart, pairForEach, pairSet, setForEach,
     setSize, sized, slice, textMember, tryGetPrototypeOf, typedTag, uncurry, utf8Length,
+    ASK, TELL, generatorKind, isInteger, looksLikeError, mapGet, mapSet, native, nativeMembers, notAvailable, numberOf: number, ownKeys,
+    pairDelete, pairSize: mapSize, parse, placeAbove, placeOf, printable, received, requests, seededRandom, send, serialise, setPrototypeOf, stacks, stringify, switchTo,
+    takeRejected, text, tryDefineProperty,
+    infinity: 1 / 0,
+    asking: mayAsk,
+    owner: () => owner,
+    job: () => job,
+    now_: () => time,
+    entryWaits: () => waits,
+    entryResult: () => value,
+    register(made) { durable = made; },
   };
 }

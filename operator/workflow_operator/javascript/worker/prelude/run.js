@@ -13,13 +13,42 @@ const rejected = new RealMap(); // promises that nobody awaits -> {reason, place
 // rejections.py calls it: for a promise that is rejected while nobody awaits it, and again when somebody does.
 function rejection(promise, ...reasons) {
   if (reasons.length === 0) pairDelete(rejected, promise);
-  else pairSet(rejected, promise, { __proto__: null, reason: reasons[0], place: placeAbove(rejection) });
+  else pairSet(rejected, promise, { __proto__: null, reason: reasons[0], place: placeAbove(rejection), owner });
 }
 
+// Of the script's main line: what an attempt of a step leaves behind is not there in a replay.
 function firstRejected() {
   let first;
-  pairForEach(rejected, (found) => { first = first === undefined ? found : first; });
+  pairForEach(rejected, (found) => { first = first === undefined && found.owner === undefined ? found : first; });
   return first;
+}
+
+// The first one of an attempt, which is forgotten with all others of it.
+function takeRejected(attempt) {
+  let first;
+  pairForEach(rejected, (found, promise) => {
+    if (found.owner !== attempt) return;
+    first = first === undefined ? found : first;
+    pairDelete(rejected, promise);
+  });
+  return first;
+}
+
+// --- turns: of the script's main line, or of an attempt of a step, which has a time and a chance of its own
+
+let owner; // the attempt; undefined in the main line
+let mainRandom;
+let durable; // what durable/ makes, for scripts that name it: {waiting, turn, entry}
+
+function switchTo(attempt, at) {
+  if (owner !== attempt) {
+    if (owner === undefined) mainRandom = randomState(); else owner.random = randomState();
+    setRandom(attempt === undefined ? mainRandom : attempt.random);
+    owner = attempt;
+  }
+  if (at === undefined) return;
+  time = at;
+  lines = 0; // console.js
 }
 
 // The engine turns the thrown value into a string for its report: an object is described then.
@@ -108,7 +137,11 @@ async function settle() {
 
 function conclude() {
   if (threw || outcome !== undefined || doom !== undefined) return;
-  if (waits) { settle(); return; }
+  const entry = durable === undefined ? undefined : durable.entry();
+  if (waits && (entry === undefined || entry.state === 'unknown')) { settle(); return; }
+  if (entry !== undefined && entry.state === 'running') return;
+  if (entry !== undefined && entry.state === 'threw') { failure = { __proto__: null, error: entry.error, place: undefined }; return; }
+  if (waits) value = entry.value;
   try {
     returned(value);
   } catch (error) {
@@ -138,7 +171,7 @@ function control() {
       stage = 1;
       return connect(this);
     case 1:
-      // The globals of the web, where the script names one.
+      // The globals of the web and those of durable/, where the script names one.
       if (typeof this === 'function') return apply(this, undefined, [shared()]);
       stage = 2;
       return begin(this);
@@ -151,8 +184,12 @@ function control() {
       describeReported(this);
       return close();
     case 3:
+      if (typeof this === 'string') { stage = 4; return describeReported(this); }
+      if (durable !== undefined && !threw && doom === undefined && durable.waiting()) {
+        durable.turn();
+        return 'turn';
+      }
       stage = 4;
-      if (typeof this === 'string') return describeReported(this);
       return conclude();
     case 4:
       stage = 5;

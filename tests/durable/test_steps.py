@@ -1,0 +1,418 @@
+"""step.do: what is recorded, what is tried again, and what the script gets."""
+
+# ruff: noqa: E501 - tables of scripts, one a line
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.durable.conftest import Drive, everywhere
+from tests.fakes.http import answering
+from workflow_operator.engine.outcome import Parked
+from workflow_operator.history import EventType
+from workflow_operator.history.errors import Deadlock, NonDeterminism, Thrown
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+
+ONCE = "{ retries: { limit: 0 } }"
+FAST = "{ retries: { limit: 2, delay: 1, jitter: 0 } }"
+
+
+async def test_a_script_of_every_kind_of_call_goes_on_behind_any_event(drive: Drive) -> None:
+    script = """
+    async function main() {
+      const seen = [Math.random()];
+      const quote = await step.do("quote", async (ctx) => {
+        const answer = await fetch("http://shop/quote", { method: "POST", body: { chance: Math.random() } });
+        return { total: answer.json().total, key: ctx.idempotencyKey, chance: Math.random() };
+      });
+      await step.sleep("nap", "5ms");
+      await step.sleepUntil("until", new Date(1e12));
+      const answer = await fetch("http://shop/order");
+      const all = await Promise.all([1, 2, 3].map(async (i) => {
+        const one = await step.do("one " + i, () => i);
+        return step.do("ten", () => one * 10);
+      }));
+      transition(next, { all });
+      sleep(1);
+      const bad = await step.do("bad", %s, (ctx) => { throw new TypeError("no " + ctx.attempt) }).catch((e) => [e.name, e.attempts]);
+      const race = await step.race({ slow: (signal) => step.sleep("slow", "1 day", { signal }), fast: () => step.do("fast", () => "x") });
+      const list = await step.map([1, 2, 3, 4], { concurrency: 2 }, (x) => step.do("map", () => x * 2));
+      finish({ early: true });
+      return { quote, all, bad, race, list, text: answer.text(), uuid: uuid(), seen: [...seen, Math.random()] };
+    }
+    function next(memory) { return memory; }
+    """
+    first = await everywhere(drive, script % FAST, answer=answering(b'{"total":3}'))
+    assert first.output == {"early": True}
+    kinds = {event.type for event in first.history}
+    assert kinds >= {EventType.CALL_COMPLETED, EventType.TIMER_FIRED, EventType.ATTEMPT_FAILED, EventType.TRANSITION}
+    # What a step asked for is in no history.
+    assert not any("quote" in str(event.result) for event in first.history if event.function is None)
+
+
+async def test_a_recorded_step_is_not_run_and_shifts_no_random_number(drive: Drive) -> None:
+    script = """
+    async function main() {
+      const drawn = await step.do("draw", () => [Math.random(), uuid()]);
+      const lost = new AbortController();
+      const loser = step.do("lost", { signal: lost.signal }, async () => { Math.random(); await new Promise(() => {}) }).catch((e) => e.name);
+      await step.do("other", async () => { await fetch("http://a/"); return Math.random() });
+      lost.abort();
+      return [drawn, await loser, Math.random(), uuid()];
+    }
+    """
+    first = await everywhere(drive, script)
+    assert first.output[1] == "AbortError"
+    assert len(set(map(str, first.output))) == 4
+
+
+VALUES = [
+    ("() => {}", "undefined"),
+    ("() => null", "null"),
+    ("() => ({ at: new Date(0), gone: undefined, s: '2026-03-15T16:00:00-07:00' })", '{"at":"1970-01-01T00:00:00.000Z","s":"2026-03-15T16:00:00-07:00"}'),
+    ("async () => 2 ** 60", "1152921504606847000"),
+    ("() => ({ then(settle) { settle(5) } })", "5"),
+    ("() => ({ __proto__: null, a: 1 })", '{"a":1}'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("function", "gets"), VALUES)
+async def test_a_step_gives_what_is_recorded_of_its_value(drive: Drive, function: str, gets: str) -> None:
+    script = f"async function main() {{ const v = await step.do('a', {function}); return v === undefined ? 'undefined' : JSON.stringify(v) }}"
+    assert (await everywhere(drive, script)).output == gets
+
+
+REFUSED = [
+    ("() => ({ m: [new Map()] })", "NotSerializable", "step.do: the result of a holds a Map at m[0]: use Object.fromEntries(map)"),
+    ("() => 1n", "NotSerializable", "BigInt"),
+    ("() => NaN", "NotSerializable", "NaN"),
+    ("async () => [Promise.resolve(1)]", "NotSerializable", "a promise at [0]"),
+    ("() => 'x'.repeat(300000)", "PayloadTooLarge", "300002 bytes"),
+    ("() => transition(next, 1)", "NestedCall", "transition: called while step a was running"),
+    ("() => sleep(1)", "NestedCall", "sleep: called while step a was running"),
+    ("() => finish(1)", "NestedCall", "finish: called while step a was running"),
+    ("() => step.do('in', () => 1)", "NestedCall", "step.do: called while step a was running"),
+    ("async () => { await step.sleep('in', 1) }", "NestedCall", "step.sleep: called while step a was running"),
+    ("() => missing", "ReferenceError", "missing is not defined"),
+    ("() => getSecret('x')", "NotAvailable", "not available"),
+    ("() => { throw new NonRetryableError('no') }", "NonRetryableError", "no"),
+    ("() => { throw Object.assign(new Error('no'), { retryable: false }) }", "Error", "no"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("function", "name", "message"), REFUSED)
+async def test_what_would_fail_alike_is_not_tried_again(drive: Drive, function: str, name: str, message: str) -> None:
+    script = f"""async function main() {{ try {{ await step.do('a', {function}) }} catch (e) {{ return [e.name, e.message, e.step, e.attempts] }} }}
+    function next() {{}}"""
+    first = await everywhere(drive, script)
+    assert (first.output[0], *first.output[2:]) == (name, "a", 1)
+    assert message in first.output[1]
+
+
+async def test_an_error_is_the_same_the_first_time_as_in_a_replay(drive: Drive) -> None:
+    script = f"""
+    class CardError extends Error {{ code = "declined"; constructor(m, o) {{ super(m, o); this.name = "CardError" }} }}
+    async function main() {{
+      try {{
+        await step.do("charge", {ONCE}, () => {{ throw new CardError("no", {{ cause: new TypeError("deep", {{ cause: "text" }}) }}) }});
+      }} catch (e) {{
+        return [e instanceof Error, e instanceof CardError, e.name, e.message, e.code, e.cause instanceof TypeError, e.cause.message,
+          e.cause.cause.message, e.stack];
+      }}
+    }}"""
+    first = await everywhere(drive, script)
+    *told, stack = first.output
+    assert told == [True, False, "CardError", "no", "declined", True, "deep", "text"]
+    assert stack.splitlines()[0] == "CardError: no"
+    assert "workflow.js:5:" in stack
+
+
+@pytest.mark.parametrize(
+    ("thrown", "gets"),
+    [
+        ("'text'", ["Error", "text"]),
+        ("null", ["Error", "null"]),
+        ("{ a: 1 }", ["Error", '{"a":1}']),
+        ("new RangeError('r')", ["RangeError", "r"]),
+        ("new NonRetryableError('n', { name: 'Mine', data: { x: 1 } })", ["Mine", "n"]),
+    ],
+)
+async def test_whatever_is_thrown_arrives_as_an_error(drive: Drive, thrown: str, gets: list[str]) -> None:
+    script = f"async function main() {{ try {{ await step.do('a', {ONCE}, () => {{ throw {thrown} }}) }} catch (e) {{ return [e instanceof Error, e.name, e.message] }} }}"
+    assert (await everywhere(drive, script)).output == [True, *gets]
+
+
+async def test_where_a_step_failed_is_the_place_that_the_run_tells(drive: Drive) -> None:
+    script = f"async function main() {{\n  await step.do('a', {ONCE}, () => {{\n    null.x;\n  }});\n}}"
+    first = await everywhere(drive, script)
+    assert isinstance(first.error, Thrown)
+    assert (first.error.name, first.error.line) == ("TypeError", 3)
+    assert "step: \"a\"" in first.error.message
+
+
+async def test_attempts_and_pauses_are_read_off_the_history(drive: Drive) -> None:
+    script = f"""async function main() {{
+      return await step.do("charge", {FAST}, (ctx) => {{
+        log(ctx.attempt);
+        if (ctx.attempt < 3) throw new Error("busy " + ctx.attempt);
+        return [ctx.attempt, ctx.previousError, ctx.step, ctx.config.retries.limit];
+      }});
+    }}"""
+    first = await everywhere(drive, script)
+    assert first.output == [3, {"name": "Error", "message": "busy 2"}, {"name": "charge", "count": 1}, 2]
+    assert first.types() == ["attemptFailed charge", "attemptFailed charge", "callCompleted charge"]
+    again = await drive(script, first.history[:3])
+    assert again.lines == ["3"]
+
+
+async def test_a_pause_that_is_long_parks(drive: Drive) -> None:
+    script = "async function main() { await step.do('a', { retries: { limit: 1, delay: '1h', jitter: 0 } }, () => { throw new Error('busy') }) }"
+    parked = await drive(script)
+    assert isinstance(parked.outcome, Parked)
+    assert parked.types() == ["attemptFailed a", "waiting"]
+    failed, waiting = parked.history[-2:]
+    assert (waiting.wake_at - failed.time).total_seconds() == pytest.approx(3600, abs=1)
+    # Taken up too early, it parks again for the same time, and does nothing.
+    again = await drive(script, parked.history)
+    assert again.history[-1].wake_at == waiting.wake_at
+    assert again.types()[2:] == ["waiting"]
+
+
+async def test_an_error_says_when_to_come_again(drive: Drive) -> None:
+    script = "async function main() { await step.do('a', { retries: { limit: 1, delay: 1 } }, () => { throw new RetryableError('busy', { retryAfter: '2h' }) }) }"
+    parked = await drive(script)
+    failed = parked.history[-2]
+    assert (failed.retry_at - failed.time).total_seconds() == pytest.approx(7200, abs=1)
+
+
+@pytest.mark.parametrize("function", ["() => new Promise(() => {})", "async () => { while (true) await fetch('http://a/') }"])
+async def test_an_attempt_that_does_not_end_fails(drive: Drive, function: str) -> None:
+    script = f"""async function main() {{
+      try {{ await step.do("a", {{ timeout: 50, retries: {{ limit: 0 }} }}, (ctx) => {{ ctx.signal.addEventListener("abort", () => log(ctx.signal.reason.name)); return ({function})() }}) }}
+      catch (e) {{ return [e.name, e.message] }}
+    }}"""
+    first = await drive(script)
+    assert first.output[0] == "TimeoutError"
+    assert "step a: attempt 1 took longer than 50 ms" in first.output[1]
+    assert first.lines == ["TimeoutError"]
+
+
+async def test_an_attempt_that_blocks_is_recorded_as_failed_and_the_rest_done_again(drive: Drive) -> None:
+    script = """async function main() {
+      const other = step.do("other", () => { log("other"); return 1 });
+      const blocked = await step.do("blocks", { timeout: 100, retries: { limit: 1, delay: 1 } }, (ctx) => { if (ctx.attempt === 1) while (true); return ctx.attempt });
+      return [await other, blocked];
+    }"""
+    parked = await drive(script)
+    assert isinstance(parked.outcome, Parked)
+    assert parked.types() == ["callCompleted other", "attemptFailed blocks", "waiting"]
+    done = await drive(script, parked.history)
+    assert done.output == [1, 2]
+    assert done.lines == []
+
+
+async def test_a_step_that_must_not_run_twice_is_interrupted_where_it_was_cut_off(drive: Drive) -> None:
+    script = """async function main() {
+      try { return await step.do("pay", { atMostOnce: true }, async () => { await fetch("http://pay/", { method: "POST" }); return "paid" }) }
+      catch (e) { return [e.name, e.attempts] }
+    }"""
+    first = await drive(script)
+    assert (first.output, first.types()) == ("paid", ["callStarted pay", "callCompleted pay"])
+    cut = await drive(script, first.history[:2])
+    assert (cut.output, len(cut.requests)) == (["Interrupted", 1], 0)
+    assert (await drive(script, cut.history)).output == ["Interrupted", 1]
+    # What the function itself throws is tried again only if that was asked for.
+    failing = "async function main() { await step.do('a', { atMostOnce: true %s }, (ctx) => { if (ctx.attempt < 2) throw new Error('x') }) }"
+    assert (await drive(failing % "")).error.name == "Error"
+    assert (await drive(failing % ", retries: { limit: 1, delay: 1 }")).types() == [
+        "callStarted a", "attemptFailed a", "callStarted a", "callCompleted a",
+    ]  # fmt: skip
+
+
+async def test_what_a_step_does_outside_has_a_key_of_its_own(drive: Drive) -> None:
+    script = """async function main() {
+      await step.do("a", { retries: { limit: 1, delay: 1 } }, async (ctx) => {
+        await fetch("http://a/", { method: "POST" }); fetchSync("http://a/", { method: "PUT" }); await fetch("http://a/", { method: "POST", headers: { "idempotency-key": "own" } });
+        await fetch("http://a/");
+        if (ctx.attempt === 1) throw new Error("again");
+        return ctx.idempotencyKey;
+      });
+    }"""
+    first = await drive(script)
+    keys = [{name.lower(): value for name, value in each.headers.items()}.get("idempotency-key") for each in first.requests]
+    own = "7f0c1d7e-0000-4000-8000-0000000000aa-0.1"
+    assert keys == 2 * [f"{own}-1", f"{own}-2", "own", None]
+
+
+async def test_a_step_that_nobody_awaits_is_done_before_the_run_ends(drive: Drive) -> None:
+    script = """async function main() {
+      step.do("mail", async () => { await fetch("http://a/") });
+      ["a", "b"].forEach(async (name) => { await step.do(name + 1, () => 1); await step.do(name + 2, () => 2) });
+      step.sleep("leftover", "52 weeks");
+      return "done";
+    }"""
+    first = await everywhere(drive, script, racing=True)
+    assert first.output == "done"
+    assert {name for name in first.types() if name.startswith("callCompleted")} == {
+        f"callCompleted {name}" for name in ("mail", "a1", "a2", "b1", "b2")
+    }
+    assert first.lines == ["ended without waiting for 1 sleeps that are open: leftover"]
+
+
+@pytest.mark.parametrize("caught", [False, True])
+async def test_a_failure_that_nobody_looked_at_fails_the_run(drive: Drive, caught: bool) -> None:
+    handler = ".catch(() => {})" if caught else ""
+    script = f"async function main() {{\n step.do('mail', {ONCE}, () => {{ throw new RangeError('x') }}){handler};\n return 'done' }}"
+    first = await everywhere(drive, script)
+    if caught:
+        assert first.output == "done"
+    else:
+        assert (first.error.name, first.error.line) == ("RangeError", 2)
+        assert "x (in a promise that was not awaited)" in first.error.message
+
+
+async def test_a_failure_may_be_looked_at_many_turns_later(drive: Drive) -> None:
+    script = f"""async function main() {{
+      const failed = step.do("a", {ONCE}, () => {{ throw new Error("early") }});
+      for (let i = 0; i < 5; i++) await step.sleep("s", 1);
+      try {{ await failed }} catch (e) {{ return e.message }}
+    }}"""
+    assert (await everywhere(drive, script)).output == "early"
+
+
+async def test_a_promise_that_an_attempt_leaves_behind_rejected_fails_the_attempt(drive: Drive) -> None:
+    script = f"async function main() {{ try {{ await step.do('a', {ONCE}, () => {{ Promise.reject(new Error('lost')); return 1 }}) }} catch (e) {{ return e.message }} }}"
+    assert (await everywhere(drive, script)).output == "lost"
+
+
+async def test_the_end_of_the_entry_ends_all_that_is_under_way(drive: Drive) -> None:
+    script = "async function main() { step.sleep('x', '1 day'); step.do('never', () => new Promise(() => {})); throw new RangeError('end') }"
+    assert (await drive(script)).error.message == "end"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "async function main() { await new Promise(() => {}); }\nstep;",
+        "async function main() { await step.do('a', () => 1); await new Promise(() => {}) }",
+    ],
+)
+async def test_a_promise_that_nothing_settles_is_a_deadlock(drive: Drive, script: str) -> None:
+    assert isinstance((await drive(script)).error, Deadlock)
+
+
+async def test_a_changed_script_is_told_with_both_calls(drive: Drive) -> None:
+    script = "async function main() { await step.do('a', () => 1); await step.sleep('b', 1) }"
+    first = await drive(script)
+    for changed, words in (("step.do('other', () => 1)", "step.do"), ("step.sleep('a', 1)", "step.sleep")):
+        started = first.history[0].replace(script=script.replace("step.do('a', () => 1)", changed))
+        error = (await drive(script, [started, *first.history[1:]])).error
+        assert isinstance(error, NonDeterminism)
+        assert "call 0.1: the history holds step.do" in error.message
+        assert words in error.message
+
+
+async def test_a_thousand_steps_side_by_side_and_one_more(drive: Drive) -> None:
+    script = "async function main(n) { return (await Promise.allSettled(Array.from({ length: %d }, (_, i) => step.do('row', async () => { await fetch('http://a/'); return i })))).filter((r) => r.status === 'rejected').map((r) => r.reason.name) }"
+    assert (await drive(script % 1000)).output == []
+    assert (await drive(script % 1002)).output == ["TooManyCalls"] * 2
+
+
+@pytest.mark.parametrize("name", ["a.b/c*>", "😀", "x" * 256, "__proto__", "constructor", " "])
+async def test_a_name_may_be_anything(drive: Drive, name: str) -> None:
+    script = f"async function main() {{ const one = {json.dumps(name)}; return [await step.do(one, (c) => c.step), await step.do(one, (c) => c.step)] }}"
+    first = await everywhere(drive, script)
+    assert first.output == [{"name": name, "count": 1}, {"name": name, "count": 2}]
+
+
+WRONG: list[tuple[str, str]] = [
+    ("step.do()", "step.do: expected a name as first argument, got undefined"),
+    ("step.do('')", "step.do: expected a name of 1 to 256 characters, got one of 0"),
+    ("step.do('n'.repeat(257), f)", "step.do: expected a name of 1 to 256 characters, got one of 257"),
+    ("step.do('a\\nb', f)", 'step.do: expected a name without control characters, got "a\\nb"'),
+    ("step.do('a')", "step.do: expected a function as last argument, got undefined"),
+    ("step.do('a', {}, 5)", "step.do: expected a function as last argument, got a value of type number"),
+    ("step.do('a', function* () {})", "step.do: expected a function or an async function, a is given a generator function (function*)"),
+    ("step.do('a', { retry: 3 }, f)", "step.do: the second argument: expected no member retry; there are retries, timeout, atMostOnce and signal"),
+    ("step.do('a', { retries: 3 }, f)", "step.do: retries: expected an object, got a value of type number"),
+    ("step.do('a', { retries: { limit: -1 } }, f)", "step.do: retries.limit: expected a whole number from 0 to 10000, got -1"),
+    ("step.do('a', { retries: { limit: 1.5 } }, f)", "step.do: retries.limit: expected a whole number from 0 to 10000, got 1.5"),
+    ("step.do('a', { retries: { backoff: 'wild' } }, f)", 'step.do: retries.backoff: expected constant, linear or exponential, got "wild"'),
+    ("step.do('a', { retries: { delay: 'soon' } }, f)", 'step.do: retries.delay: expected milliseconds as a number, or a text such as "90s", "1h 30m" or "2 days", got "soon"'),
+    ("step.do('a', { timeout: 0 }, f)", "step.do: timeout: expected a time above 0"),
+    ("step.do('a', { atMostOnce: 1 }, f)", "step.do: atMostOnce: expected true or false, got a value of type number"),
+    ("step.do('a', { signal: {} }, f)", "step.do: expected an AbortSignal as signal, got an object"),
+    ("step.sleep('a')", 'step.sleep: expected milliseconds as a number, or a text such as "90s", "1h 30m" or "2 days", got undefined'),
+    ("step.sleep('a', '2 months')", 'step.sleep: expected milliseconds as a number, or a text such as "90s", "1h 30m" or "2 days", got "2 months"; for months and years use step.sleepUntil'),
+    ("step.sleep('a', '101 years')", "for months and years use step.sleepUntil"),
+    ("step.sleep('a', '5300 weeks')", "step.sleep: expected at most 100 years"),
+    ("step.sleepUntil('a', new Date(NaN))", "step.sleepUntil: expected a Date, or milliseconds since 1970, got an invalid one"),
+    ("step.sleepUntil('a', '2026')", "step.sleepUntil: expected a Date, or milliseconds since 1970, got a value of type string"),
+    ("step.sleepUntil('a', 8.64e15)", "step.sleepUntil: expected a time within 100 years"),
+    ("step.race([])", "step.race: expected an object of functions, got an array"),
+    ("step.race({})", "step.race: expected at least one branch"),
+    ("step.race({ a: 1 })", "step.race: expected a function as a, got a value of type number"),
+    ("step.map(5, f)", "step.map: the items: expected an array, got a value of type number"),
+    ("step.map([], { concurrency: 0 }, f)", "step.map: concurrency: expected a whole number from 1 to 1000, got 0"),
+    ("step.map([])", "step.map: expected a function as last argument, got undefined"),
+    ("step('a')", "step: expected one of its members, use step.do(name, fn)"),
+    ("step.waitForEvent('a')", "step.waitForEvent is not available in this version"),
+    ("AbortSignal.timeout(5)", "AbortSignal.timeout is not available in workflow scripts"),
+    ("fetch()", "fetch: expected a URL as first argument, got undefined"),
+    ("fetch('http://a/', { signal: 5 })", "fetch: expected an AbortSignal as signal, got a value of type number"),
+    ("new AbortSignal()", "AbortSignal: use new AbortController().signal"),
+]  # fmt: skip
+
+
+async def test_what_is_wrong_with_a_call_is_said(drive: Drive) -> None:
+    calls = ", ".join(f"() => {call}" for call, _ in WRONG)
+    script = f"const f = () => 1; async function main() {{ const told = []; for (const call of [{calls}]) try {{ await call(); told.push('nothing') }} catch (e) {{ told.push(e.message) }} return told }}"
+    first = await drive(script)
+    for (call, expected), message in zip(WRONG, first.output, strict=True):
+        assert expected in message, call
+    assert first.types() == []
+
+
+async def test_a_script_that_changes_what_it_can_reach_changes_nothing_of_this(drive: Drive) -> None:
+    script = """async function main() {
+      for (const k of ["error", "value", "kind", "time_ms", "number", "stack", "name", "step", "details", "take", "previous", "signal", "text"]) Object.prototype[k] = { evil: 1 };
+      Promise.prototype.then = function () { throw new Error("patched") };
+      Map.prototype.get = Map.prototype.set = () => 5; JSON.parse = JSON.stringify = () => 6; Reflect.apply = () => 7; WeakMap.prototype.get = () => 8;
+      const failed = [];
+      try { await step.do("c", { __proto__: null, retries: { __proto__: null, limit: 0 } }, () => { throw new RangeError("own") }) } catch (e) { failed.push(e.name, e.message) }
+      return [await step.do("a", () => 7), (await fetch("http://a/")).status, failed];
+    }"""
+    assert (await everywhere(drive, script)).output == [7, 200, ["RangeError", "own"]]
+
+
+async def test_log_lines_are_printed_once_each(drive: Drive) -> None:
+    script = f"""async function main() {{
+      log("begin");
+      await step.do("a", () => {{ log("in a") }});
+      log("behind a");
+      await step.do("b", {FAST}, (ctx) => {{ log("b", ctx.attempt); if (ctx.attempt < 2) throw new Error("x") }});
+      log("end");
+    }}"""
+    first = await drive(script)
+    assert first.lines == ["begin", "in a", "behind a", "b 1", "b 2", "end"]
+    # What led to the last event was printed; the attempt that may have been cut off prints again.
+    assert (await drive(script, first.history[:2])).lines == ["behind a", "b 1", "b 2", "end"]
+    assert (await drive(script, first.history[:3])).lines == ["b 2", "end"]
+    assert (await drive(script, first.history)).lines == ["end"]
+
+
+async def test_a_run_that_others_wait_for_lets_its_attempts_end_and_parks(drive: Drive) -> None:
+    waits: list[bool] = []
+
+    def contended() -> bool:
+        waits.append(True)
+        return True
+
+    script = "async function main() { for (let i = 0; i < 3; i++) await step.do('s', () => { const end = Date.now(); return i }) }"
+    limits: Any = None
+    assert (await drive(script, contended=contended, limits=limits)).types().count("callCompleted s") == 3
+    assert waits
