@@ -5,12 +5,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
-
 import pytest
 
-from tests.durable.conftest import Drive, everywhere
 from tests.fakes.http import answering
+from tests.fixtures.driven import Driver
 from workflow_operator.engine.outcome import Parked
 from workflow_operator.history import EventType
 from workflow_operator.history.errors import Deadlock, NonDeterminism, Thrown
@@ -21,7 +19,7 @@ ONCE = "{ retries: { limit: 0 } }"
 FAST = "{ retries: { limit: 2, delay: 1, jitter: 0 } }"
 
 
-async def test_a_script_of_every_kind_of_call_goes_on_behind_any_event(drive: Drive) -> None:
+async def test_a_script_of_every_kind_of_call_goes_on_behind_any_event(drive: Driver) -> None:
     script = """
     async function main() {
       const seen = [Math.random()];
@@ -37,7 +35,6 @@ async def test_a_script_of_every_kind_of_call_goes_on_behind_any_event(drive: Dr
         return step.do("ten", () => one * 10);
       }));
       transition(next, { all });
-      sleep(1);
       const bad = await step.do("bad", %s, (ctx) => { throw new TypeError("no " + ctx.attempt) }).catch((e) => [e.name, e.attempts]);
       const race = await step.race({ slow: (signal) => step.sleep("slow", "1 day", { signal }), fast: () => step.do("fast", () => "x") });
       const list = await step.map([1, 2, 3, 4], { concurrency: 2 }, (x) => step.do("map", () => x * 2));
@@ -46,7 +43,7 @@ async def test_a_script_of_every_kind_of_call_goes_on_behind_any_event(drive: Dr
     }
     function next(memory) { return memory; }
     """
-    first = await everywhere(drive, script % FAST, answer=answering(b'{"total":3}'))
+    first = await drive.everywhere(script % FAST, answer=answering(b'{"total":3}'))
     assert first.output == {"early": True}
     kinds = {event.type for event in first.history}
     assert kinds >= {EventType.CALL_COMPLETED, EventType.TIMER_FIRED, EventType.ATTEMPT_FAILED, EventType.TRANSITION}
@@ -54,7 +51,7 @@ async def test_a_script_of_every_kind_of_call_goes_on_behind_any_event(drive: Dr
     assert not any("quote" in str(event.result) for event in first.history if event.function is None)
 
 
-async def test_a_recorded_step_is_not_run_and_shifts_no_random_number(drive: Drive) -> None:
+async def test_a_recorded_step_is_not_run_and_shifts_no_random_number(drive: Driver) -> None:
     script = """
     async function main() {
       const drawn = await step.do("draw", () => [Math.random(), uuid()]);
@@ -65,9 +62,20 @@ async def test_a_recorded_step_is_not_run_and_shifts_no_random_number(drive: Dri
       return [drawn, await loser, Math.random(), uuid()];
     }
     """
-    first = await everywhere(drive, script)
+    first = await drive.everywhere(script)
     assert first.output[1] == "AbortError"
     assert len(set(map(str, first.output))) == 4
+
+
+async def test_a_synchronous_sleep_keeps_what_is_under_way(drive: Driver) -> None:
+    script = """async function main() {
+      const answer = fetch("http://a/"), other = step.do("a", () => 1);
+      await step.do("first", () => 0);
+      sleep(1);
+      return [(await answer).status, await other];
+    }"""
+    first = await drive.everywhere(script, racing=True)
+    assert (first.output, len(first.requests)) == ([200, 1], 1)
 
 
 VALUES = [
@@ -81,9 +89,9 @@ VALUES = [
 
 
 @pytest.mark.parametrize(("function", "gets"), VALUES)
-async def test_a_step_gives_what_is_recorded_of_its_value(drive: Drive, function: str, gets: str) -> None:
+async def test_a_step_gives_what_is_recorded_of_its_value(drive: Driver, function: str, gets: str) -> None:
     script = f"async function main() {{ const v = await step.do('a', {function}); return v === undefined ? 'undefined' : JSON.stringify(v) }}"
-    assert (await everywhere(drive, script)).output == gets
+    assert (await drive.everywhere(script)).output == gets
 
 
 REFUSED = [
@@ -105,15 +113,15 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("function", "name", "message"), REFUSED)
-async def test_what_would_fail_alike_is_not_tried_again(drive: Drive, function: str, name: str, message: str) -> None:
+async def test_what_would_fail_alike_is_not_tried_again(drive: Driver, function: str, name: str, message: str) -> None:
     script = f"""async function main() {{ try {{ await step.do('a', {function}) }} catch (e) {{ return [e.name, e.message, e.step, e.attempts] }} }}
     function next() {{}}"""
-    first = await everywhere(drive, script)
+    first = await drive.everywhere(script)
     assert (first.output[0], *first.output[2:]) == (name, "a", 1)
     assert message in first.output[1]
 
 
-async def test_an_error_is_the_same_the_first_time_as_in_a_replay(drive: Drive) -> None:
+async def test_an_error_is_the_same_the_first_time_as_in_a_replay(drive: Driver) -> None:
     script = f"""
     class CardError extends Error {{ code = "declined"; constructor(m, o) {{ super(m, o); this.name = "CardError" }} }}
     async function main() {{
@@ -124,7 +132,7 @@ async def test_an_error_is_the_same_the_first_time_as_in_a_replay(drive: Drive) 
           e.cause.cause.message, e.stack];
       }}
     }}"""
-    first = await everywhere(drive, script)
+    first = await drive.everywhere(script)
     *told, stack = first.output
     assert told == [True, False, "CardError", "no", "declined", True, "deep", "text"]
     assert stack.splitlines()[0] == "CardError: no"
@@ -141,20 +149,20 @@ async def test_an_error_is_the_same_the_first_time_as_in_a_replay(drive: Drive) 
         ("new NonRetryableError('n', { name: 'Mine', data: { x: 1 } })", ["Mine", "n"]),
     ],
 )
-async def test_whatever_is_thrown_arrives_as_an_error(drive: Drive, thrown: str, gets: list[str]) -> None:
+async def test_whatever_is_thrown_arrives_as_an_error(drive: Driver, thrown: str, gets: list[str]) -> None:
     script = f"async function main() {{ try {{ await step.do('a', {ONCE}, () => {{ throw {thrown} }}) }} catch (e) {{ return [e instanceof Error, e.name, e.message] }} }}"
-    assert (await everywhere(drive, script)).output == [True, *gets]
+    assert (await drive.everywhere(script)).output == [True, *gets]
 
 
-async def test_where_a_step_failed_is_the_place_that_the_run_tells(drive: Drive) -> None:
+async def test_where_a_step_failed_is_the_place_that_the_run_tells(drive: Driver) -> None:
     script = f"async function main() {{\n  await step.do('a', {ONCE}, () => {{\n    null.x;\n  }});\n}}"
-    first = await everywhere(drive, script)
+    first = await drive.everywhere(script)
     assert isinstance(first.error, Thrown)
     assert (first.error.name, first.error.line) == ("TypeError", 3)
-    assert "step: \"a\"" in first.error.message
+    assert 'step: "a"' in first.error.message
 
 
-async def test_attempts_and_pauses_are_read_off_the_history(drive: Drive) -> None:
+async def test_attempts_and_pauses_are_read_off_the_history(drive: Driver) -> None:
     script = f"""async function main() {{
       return await step.do("charge", {FAST}, (ctx) => {{
         log(ctx.attempt);
@@ -162,14 +170,14 @@ async def test_attempts_and_pauses_are_read_off_the_history(drive: Drive) -> Non
         return [ctx.attempt, ctx.previousError, ctx.step, ctx.config.retries.limit];
       }});
     }}"""
-    first = await everywhere(drive, script)
+    first = await drive.everywhere(script)
     assert first.output == [3, {"name": "Error", "message": "busy 2"}, {"name": "charge", "count": 1}, 2]
     assert first.types() == ["attemptFailed charge", "attemptFailed charge", "callCompleted charge"]
     again = await drive(script, first.history[:3])
     assert again.lines == ["3"]
 
 
-async def test_a_pause_that_is_long_parks(drive: Drive) -> None:
+async def test_a_pause_that_is_long_parks(drive: Driver) -> None:
     script = "async function main() { await step.do('a', { retries: { limit: 1, delay: '1h', jitter: 0 } }, () => { throw new Error('busy') }) }"
     parked = await drive(script)
     assert isinstance(parked.outcome, Parked)
@@ -182,15 +190,17 @@ async def test_a_pause_that_is_long_parks(drive: Drive) -> None:
     assert again.types()[2:] == ["waiting"]
 
 
-async def test_an_error_says_when_to_come_again(drive: Drive) -> None:
+async def test_an_error_says_when_to_come_again(drive: Driver) -> None:
     script = "async function main() { await step.do('a', { retries: { limit: 1, delay: 1 } }, () => { throw new RetryableError('busy', { retryAfter: '2h' }) }) }"
     parked = await drive(script)
     failed = parked.history[-2]
     assert (failed.retry_at - failed.time).total_seconds() == pytest.approx(7200, abs=1)
 
 
-@pytest.mark.parametrize("function", ["() => new Promise(() => {})", "async () => { while (true) await fetch('http://a/') }"])
-async def test_an_attempt_that_does_not_end_fails(drive: Drive, function: str) -> None:
+@pytest.mark.parametrize(
+    "function", ["() => new Promise(() => {})", "async () => { while (true) await fetch('http://a/') }"]
+)
+async def test_an_attempt_that_does_not_end_fails(drive: Driver, function: str) -> None:
     script = f"""async function main() {{
       try {{ await step.do("a", {{ timeout: 50, retries: {{ limit: 0 }} }}, (ctx) => {{ ctx.signal.addEventListener("abort", () => log(ctx.signal.reason.name)); return ({function})() }}) }}
       catch (e) {{ return [e.name, e.message] }}
@@ -201,7 +211,7 @@ async def test_an_attempt_that_does_not_end_fails(drive: Drive, function: str) -
     assert first.lines == ["TimeoutError"]
 
 
-async def test_an_attempt_that_blocks_is_recorded_as_failed_and_the_rest_done_again(drive: Drive) -> None:
+async def test_an_attempt_that_blocks_is_recorded_as_failed_and_the_rest_done_again(drive: Driver) -> None:
     script = """async function main() {
       const other = step.do("other", () => { log("other"); return 1 });
       const blocked = await step.do("blocks", { timeout: 100, retries: { limit: 1, delay: 1 } }, (ctx) => { if (ctx.attempt === 1) while (true); return ctx.attempt });
@@ -215,7 +225,7 @@ async def test_an_attempt_that_blocks_is_recorded_as_failed_and_the_rest_done_ag
     assert done.lines == []
 
 
-async def test_a_step_that_must_not_run_twice_is_interrupted_where_it_was_cut_off(drive: Drive) -> None:
+async def test_a_step_that_must_not_run_twice_is_interrupted_where_it_was_cut_off(drive: Driver) -> None:
     script = """async function main() {
       try { return await step.do("pay", { atMostOnce: true }, async () => { await fetch("http://pay/", { method: "POST" }); return "paid" }) }
       catch (e) { return [e.name, e.attempts] }
@@ -233,7 +243,7 @@ async def test_a_step_that_must_not_run_twice_is_interrupted_where_it_was_cut_of
     ]  # fmt: skip
 
 
-async def test_what_a_step_does_outside_has_a_key_of_its_own(drive: Drive) -> None:
+async def test_what_a_step_does_outside_has_a_key_of_its_own(drive: Driver) -> None:
     script = """async function main() {
       await step.do("a", { retries: { limit: 1, delay: 1 } }, async (ctx) => {
         await fetch("http://a/", { method: "POST" }); fetchSync("http://a/", { method: "PUT" }); await fetch("http://a/", { method: "POST", headers: { "idempotency-key": "own" } });
@@ -243,19 +253,21 @@ async def test_what_a_step_does_outside_has_a_key_of_its_own(drive: Drive) -> No
       });
     }"""
     first = await drive(script)
-    keys = [{name.lower(): value for name, value in each.headers.items()}.get("idempotency-key") for each in first.requests]
+    keys = [
+        {name.lower(): value for name, value in each.headers.items()}.get("idempotency-key") for each in first.requests
+    ]
     own = "7f0c1d7e-0000-4000-8000-0000000000aa-0.1"
     assert keys == 2 * [f"{own}-1", f"{own}-2", "own", None]
 
 
-async def test_a_step_that_nobody_awaits_is_done_before_the_run_ends(drive: Drive) -> None:
+async def test_a_step_that_nobody_awaits_is_done_before_the_run_ends(drive: Driver) -> None:
     script = """async function main() {
       step.do("mail", async () => { await fetch("http://a/") });
       ["a", "b"].forEach(async (name) => { await step.do(name + 1, () => 1); await step.do(name + 2, () => 2) });
       step.sleep("leftover", "52 weeks");
       return "done";
     }"""
-    first = await everywhere(drive, script, racing=True)
+    first = await drive.everywhere(script, racing=True)
     assert first.output == "done"
     assert {name for name in first.types() if name.startswith("callCompleted")} == {
         f"callCompleted {name}" for name in ("mail", "a1", "a2", "b1", "b2")
@@ -264,10 +276,10 @@ async def test_a_step_that_nobody_awaits_is_done_before_the_run_ends(drive: Driv
 
 
 @pytest.mark.parametrize("caught", [False, True])
-async def test_a_failure_that_nobody_looked_at_fails_the_run(drive: Drive, caught: bool) -> None:
+async def test_a_failure_that_nobody_looked_at_fails_the_run(drive: Driver, caught: bool) -> None:
     handler = ".catch(() => {})" if caught else ""
     script = f"async function main() {{\n step.do('mail', {ONCE}, () => {{ throw new RangeError('x') }}){handler};\n return 'done' }}"
-    first = await everywhere(drive, script)
+    first = await drive.everywhere(script)
     if caught:
         assert first.output == "done"
     else:
@@ -275,21 +287,21 @@ async def test_a_failure_that_nobody_looked_at_fails_the_run(drive: Drive, caugh
         assert "x (in a promise that was not awaited)" in first.error.message
 
 
-async def test_a_failure_may_be_looked_at_many_turns_later(drive: Drive) -> None:
+async def test_a_failure_may_be_looked_at_many_turns_later(drive: Driver) -> None:
     script = f"""async function main() {{
       const failed = step.do("a", {ONCE}, () => {{ throw new Error("early") }});
       for (let i = 0; i < 5; i++) await step.sleep("s", 1);
       try {{ await failed }} catch (e) {{ return e.message }}
     }}"""
-    assert (await everywhere(drive, script)).output == "early"
+    assert (await drive.everywhere(script)).output == "early"
 
 
-async def test_a_promise_that_an_attempt_leaves_behind_rejected_fails_the_attempt(drive: Drive) -> None:
+async def test_a_promise_that_an_attempt_leaves_behind_rejected_fails_the_attempt(drive: Driver) -> None:
     script = f"async function main() {{ try {{ await step.do('a', {ONCE}, () => {{ Promise.reject(new Error('lost')); return 1 }}) }} catch (e) {{ return e.message }} }}"
-    assert (await everywhere(drive, script)).output == "lost"
+    assert (await drive.everywhere(script)).output == "lost"
 
 
-async def test_the_end_of_the_entry_ends_all_that_is_under_way(drive: Drive) -> None:
+async def test_the_end_of_the_entry_ends_all_that_is_under_way(drive: Driver) -> None:
     script = "async function main() { step.sleep('x', '1 day'); step.do('never', () => new Promise(() => {})); throw new RangeError('end') }"
     assert (await drive(script)).error.message == "end"
 
@@ -301,11 +313,11 @@ async def test_the_end_of_the_entry_ends_all_that_is_under_way(drive: Drive) -> 
         "async function main() { await step.do('a', () => 1); await new Promise(() => {}) }",
     ],
 )
-async def test_a_promise_that_nothing_settles_is_a_deadlock(drive: Drive, script: str) -> None:
+async def test_a_promise_that_nothing_settles_is_a_deadlock(drive: Driver, script: str) -> None:
     assert isinstance((await drive(script)).error, Deadlock)
 
 
-async def test_a_changed_script_is_told_with_both_calls(drive: Drive) -> None:
+async def test_a_changed_script_is_told_with_both_calls(drive: Driver) -> None:
     script = "async function main() { await step.do('a', () => 1); await step.sleep('b', 1) }"
     first = await drive(script)
     for changed, words in (("step.do('other', () => 1)", "step.do"), ("step.sleep('a', 1)", "step.sleep")):
@@ -316,16 +328,16 @@ async def test_a_changed_script_is_told_with_both_calls(drive: Drive) -> None:
         assert words in error.message
 
 
-async def test_a_thousand_steps_side_by_side_and_one_more(drive: Drive) -> None:
+async def test_a_thousand_steps_side_by_side_and_one_more(drive: Driver) -> None:
     script = "async function main(n) { return (await Promise.allSettled(Array.from({ length: %d }, (_, i) => step.do('row', async () => { await fetch('http://a/'); return i })))).filter((r) => r.status === 'rejected').map((r) => r.reason.name) }"
     assert (await drive(script % 1000)).output == []
     assert (await drive(script % 1002)).output == ["TooManyCalls"] * 2
 
 
 @pytest.mark.parametrize("name", ["a.b/c*>", "😀", "x" * 256, "__proto__", "constructor", " "])
-async def test_a_name_may_be_anything(drive: Drive, name: str) -> None:
+async def test_a_name_may_be_anything(drive: Driver, name: str) -> None:
     script = f"async function main() {{ const one = {json.dumps(name)}; return [await step.do(one, (c) => c.step), await step.do(one, (c) => c.step)] }}"
-    first = await everywhere(drive, script)
+    first = await drive.everywhere(script)
     assert first.output == [{"name": name, "count": 1}, {"name": name, "count": 2}]
 
 
@@ -368,7 +380,7 @@ WRONG: list[tuple[str, str]] = [
 ]  # fmt: skip
 
 
-async def test_what_is_wrong_with_a_call_is_said(drive: Drive) -> None:
+async def test_what_is_wrong_with_a_call_is_said(drive: Driver) -> None:
     calls = ", ".join(f"() => {call}" for call, _ in WRONG)
     script = f"const f = () => 1; async function main() {{ const told = []; for (const call of [{calls}]) try {{ await call(); told.push('nothing') }} catch (e) {{ told.push(e.message) }} return told }}"
     first = await drive(script)
@@ -377,7 +389,7 @@ async def test_what_is_wrong_with_a_call_is_said(drive: Drive) -> None:
     assert first.types() == []
 
 
-async def test_a_script_that_changes_what_it_can_reach_changes_nothing_of_this(drive: Drive) -> None:
+async def test_a_script_that_changes_what_it_can_reach_changes_nothing_of_this(drive: Driver) -> None:
     script = """async function main() {
       for (const k of ["error", "value", "kind", "time_ms", "number", "stack", "name", "step", "details", "take", "previous", "signal", "text"]) Object.prototype[k] = { evil: 1 };
       Promise.prototype.then = function () { throw new Error("patched") };
@@ -386,10 +398,10 @@ async def test_a_script_that_changes_what_it_can_reach_changes_nothing_of_this(d
       try { await step.do("c", { __proto__: null, retries: { __proto__: null, limit: 0 } }, () => { throw new RangeError("own") }) } catch (e) { failed.push(e.name, e.message) }
       return [await step.do("a", () => 7), (await fetch("http://a/")).status, failed];
     }"""
-    assert (await everywhere(drive, script)).output == [7, 200, ["RangeError", "own"]]
+    assert (await drive.everywhere(script)).output == [7, 200, ["RangeError", "own"]]
 
 
-async def test_log_lines_are_printed_once_each(drive: Drive) -> None:
+async def test_log_lines_are_printed_once_each(drive: Driver) -> None:
     script = f"""async function main() {{
       log("begin");
       await step.do("a", () => {{ log("in a") }});
@@ -405,7 +417,7 @@ async def test_log_lines_are_printed_once_each(drive: Drive) -> None:
     assert (await drive(script, first.history)).lines == ["end"]
 
 
-async def test_a_run_that_others_wait_for_lets_its_attempts_end_and_parks(drive: Drive) -> None:
+async def test_a_run_that_others_wait_for_lets_its_attempts_end_and_parks(drive: Driver) -> None:
     waits: list[bool] = []
 
     def contended() -> bool:
@@ -413,6 +425,5 @@ async def test_a_run_that_others_wait_for_lets_its_attempts_end_and_parks(drive:
         return True
 
     script = "async function main() { for (let i = 0; i < 3; i++) await step.do('s', () => { const end = Date.now(); return i }) }"
-    limits: Any = None
-    assert (await drive(script, contended=contended, limits=limits)).types().count("callCompleted s") == 3
+    assert (await drive(script, contended=contended)).types().count("callCompleted s") == 3
     assert waits

@@ -26,20 +26,26 @@ ASKED = """
 function main() {
   const members = (value) => Object.getOwnPropertyNames(value);
   const refuses = (name) => {
-    try { globalThis[name](); } catch (error) { return error.name === "NotAvailable"; }
+    try { Promise.resolve(globalThis[name]()).catch(() => {}); } catch (error) { return error.name === "NotAvailable"; }
     return false;
   };
-  const made = { URL, URLSearchParams, TextEncoder, TextDecoder };
+  const made = { URL, URLSearchParams, TextEncoder, TextDecoder, AbortSignal, AbortController };
+  const there = (name) => {
+    try { step[name]().catch(() => {}); } catch (error) { return error.name !== "NotAvailable"; }
+    return true;
+  };
+  const later = [NonRetryableError, RetryableError, uuid, fetch];
   const answer = fetchSync("http://shop.example/");
   const told = {
     globals: members(globalThis).filter((name) => !refuses(name)),
     Console: members(console),
     FetchAnswer: [...members(answer), ...members(Object.getPrototypeOf(answer))],
     Now: members(now()),
+    Step: members(step).filter((name) => !["length", "name", "prototype"].includes(name) && there(name)),
   };
   for (const name in made) {
     told[name] = members(made[name].prototype).filter((member) => member !== "constructor");
-    told[`typeof ${name}`] = members(made[name]).filter((member) => member !== "length" && member !== "name");
+    told[`typeof ${name}`] = members(made[name]).filter((member) => !["length", "name", "timeout"].includes(member));
   }
   return told;
 }
@@ -67,7 +73,7 @@ async def there(pool: SandboxPool) -> dict[str, list[str]]:
 
 
 async def test_each_global_of_a_sandbox_is_declared_and_no_other(there: dict[str, list[str]]) -> None:
-    declared = set(re.findall(r"^declare (?:function|var) (\w+)", DECLARATIONS.read_text(), re.MULTILINE))
+    declared = set(re.findall(r"^declare (?:function|var|class) (\w+)", DECLARATIONS.read_text(), re.MULTILINE))
     language = set(cast(str, MiniRacer().eval("Object.getOwnPropertyNames(globalThis).join()")).split(","))
     language.remove("console")
     assert declared == set(there["globals"]) - language - FOR_BUNDLES - {"main"}
@@ -82,7 +88,7 @@ async def test_each_member_that_a_sandbox_has_is_declared_and_no_other(
     for number, (name, type_) in enumerate(types.items()):
         found = " | ".join(f'"{member}"' for member in there[name])
         lines.append(f"export const of{number}: Same<keyof ({type_}) & string, {found}> = true;")
-    assert len(lines) == 12
+    assert len(lines) == 17
     assert compiled(members_ts="\n".join(lines)) == []
 
 
@@ -117,11 +123,30 @@ function main(order) {
   for (const [name, value] of new URLSearchParams({ a: "b" })) print(name.length, value.length);
   const bytes = new TextEncoder().encode(new TextDecoder("utf-16le", { fatal: true }).decode(new Uint8Array(2)));
   queueMicrotask(() => console.table([structuredClone(new Map([[1, bytes]])).get(1)?.length]));
+  const controller = new AbortController();
+  controller.signal.addEventListener("abort", () => log(controller.signal.reason));
+  const { id: name, startTime } = step.info();
+  log(name, startTime.toFixed(0), uuid().length, AbortSignal.any([AbortSignal.abort("x")]).aborted);
+  if (startTime < 0) promises(controller.signal);
   return atob(btoa(`${done.charged.toFixed(2)}${none}${self === global}`));
 }
 /** @param {{ total: number }} memory */
 function charge(memory) { return { charged: memory.total }; }
 function last() { return 1; }
+/** @param {AbortSignal} signal */
+async function promises(signal) {
+  const given = await step.do("a", { retries: { limit: 3, delay: "1m", backoff: "linear" }, timeout: 500, signal }, async (ctx) => {
+    if (ctx.attempt === 2) throw new RetryableError(ctx.previousError?.message, { retryAfter: "1h" });
+    if (ctx.signal.aborted) throw new NonRetryableError("no", { data: { of: ctx.step.name, at: ctx.idempotencyKey } });
+    return { total: (await fetch("http://a/", { signal: ctx.signal })).json().total + 1, n: 5 };
+  });
+  await step.sleep("b", "2 days", { signal });
+  await step.sleepUntil("c", new Date());
+  const list = await step.map([1, 2], { concurrency: 2 }, async (one, index) => one + index + given.n);
+  const settled = await step.map(new Set(["a"]), { settle: true }, (one) => one.length);
+  const { winner, value } = await step.race({ x: (s) => step.do("x", { signal: s }, () => 5) });
+  return list[0].toFixed() + settled[0].status + winner.length + value.toFixed();
+}
 """
 
 
@@ -143,15 +168,20 @@ async def test_what_a_script_may_do_is_let_through(compiled: Compile, pool: Sand
     [
         ("sleep('5s')", "TS2345"),
         ("sleep()", "TS2554"),
-        ("transition(step)", "TS2554"),
-        ("transition('step', {})", "TS2345"),
-        ("transition(step, { amount: 'x' })", "TS2322"),
+        ("transition(next)", "TS2554"),
+        ("transition('next', {})", "TS2345"),
+        ("transition(next, { amount: 'x' })", "TS2322"),
         ("fetchSync()", "TS2554"),
         ("fetchSync('http://a/', { method: 'BREW' })", "TS2322"),
         ("fetchSync('http://a/', { retries: 3 })", "TS2353"),
         ("fetchSync('http://a/').body", "TS2339"),
         ("fetchSync('http://a/').status.length", "TS2339"),
-        ("await fetch('http://a/')", "TS2304"),
+        ("await fetch('http://a/', { retries: 3 })", "TS2353"),
+        ("await step.do('a', { retry: 3 }, () => 1)", "TS2353|TS2769"),
+        ("(await step.do('a', () => 1)).length", "TS2339"),
+        ("step('a')", "TS2349"),
+        ("await step.sleep(5000)", "TS2554|TS2345"),
+        ("await step.waitForEvent('a')", "TS2339"),
         ("setTimeout(main, 5)", "TS2304"),
         ("process.env", "TS2591|TS2580|TS2304"),
         ("require('fs')", "TS2591|TS2580|TS2304|TS2307"),
@@ -161,8 +191,8 @@ async def test_what_a_script_may_do_is_let_through(compiled: Compile, pool: Sand
     ],
 )
 async def test_what_cannot_be_right_is_told(compiled: Compile, wrong: str, told: str) -> None:
-    step = "/** @param {{ amount: number }} memory */\nfunction step(memory) { return memory.amount; }"
-    (line,) = compiled(script_js=f"async function main() {{ {wrong}; }}\n{step}")
+    next_ = "/** @param {{ amount: number }} memory */\nfunction next(memory) { return memory.amount; }"
+    line, *_ = compiled(script_js=f"async function main() {{ {wrong}; }}\n{next_}")
     assert re.search(told, line), line
 
 

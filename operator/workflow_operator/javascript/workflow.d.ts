@@ -9,6 +9,121 @@
  *     }
  */
 
+/** Milliseconds as a number, or a text such as `"90s"`, `"1h 30m"`, `"2 days"`. At most 100 years. */
+type Duration = number | string;
+
+interface Retries {
+  /** Attempts after the first one: 5 by default, 0 with `atMostOnce`; at most 10,000, which `Infinity` stands for. */
+  limit?: number;
+  /** The pause before the second attempt. Default: 5 s. A run that waits for longer than that holds no process. */
+  delay?: Duration;
+  /** How the pause grows: `exponential` doubles it, `linear` adds `delay`, `constant` keeps it. Default: exponential. */
+  backoff?: "exponential" | "linear" | "constant";
+  /** Default: 5 minutes, or `delay` if that is longer. */
+  maxDelay?: Duration;
+  /** A pause is longer or shorter by at most this part of it. Default: 0.2. */
+  jitter?: number;
+  /** No attempt begins later than this after the first one has failed. */
+  maxDuration?: Duration;
+}
+
+interface StepConfig {
+  retries?: Retries;
+  /** Of one attempt, which then fails with `TimeoutError`. Default: 5 minutes. */
+  timeout?: Duration;
+  /** Record that an attempt begins, and fail with `Interrupted` instead of doing it again if it is cut off. */
+  atMostOnce?: boolean;
+  signal?: AbortSignal;
+}
+
+/** What the function of a step gets. */
+interface StepContext {
+  /** `count`: how many steps of this name the script has made, this one included. */
+  step: { name: string; count: number };
+  /** From 1. */
+  attempt: number;
+  /** The same in all attempts, also behind a crash. */
+  idempotencyKey: string;
+  /** Aborted when the time of the attempt is over, or the step's own signal is. */
+  signal: AbortSignal;
+  /** All defaults filled in; times in milliseconds. */
+  config: object;
+  /** Why the attempt before failed. */
+  previousError?: { name: string; message: string };
+}
+
+interface Step {
+  /**
+   * Runs a function until one attempt gives a value, and records it. In a replay the recorded value is given, and the
+   * function is not run: so return what it finds out, and set no variable outside.
+   *
+   * In the function there are `fetch`, `fetchSync`, `log`, `Date`, `Math.random` and `uuid`, live and unrecorded; any other
+   * call throws NestedCall.
+   *
+   * @param name for people, 1 to 256 characters; it may be used again.
+   * @returns the value as it is recorded: what JSON makes of it, at most 256 KiB.
+   * @throws what the last attempt threw, with `step` and `attempts`; TimeoutError, Interrupted, AbortError, NotSerializable
+   * @example
+   * const { id } = await step.do("order", { retries: { limit: 3 } }, async (ctx) => {
+   *   const answer = await fetch("http://shop.example/orders", { method: "POST", body: order });
+   *   if (!answer.ok) throw new Error(`shop: ${answer.error || answer.status}`);
+   *   return answer.json();
+   * });
+   */
+  do<T>(name: string, fn: (ctx: StepContext) => T | Promise<T>): Promise<T>;
+  do<T>(name: string, config: StepConfig, fn: (ctx: StepContext) => T | Promise<T>): Promise<T>;
+  /** Waits. A run that waits for more than 5 s holds no process meanwhile. */
+  sleep(name: string, duration: Duration, options?: { signal?: AbortSignal }): Promise<void>;
+  /** @param at a Date, or milliseconds since 1970. */
+  sleepUntil(name: string, at: Date | number, options?: { signal?: AbortSignal }): Promise<void>;
+  /**
+   * Calls the function for each element, at most `concurrency` (10) at once, and gives the results in the order of the
+   * elements. When one fails no more are started; with `settle` each result says how it ended.
+   */
+  map<A, B>(
+    items: Iterable<A>,
+    options: { concurrency?: number; settle: true },
+    fn: (item: A, index: number) => B | Promise<B>,
+  ): Promise<PromiseSettledResult<B>[]>;
+  map<A, B>(
+    items: Iterable<A>,
+    options: { concurrency?: number; settle?: false },
+    fn: (item: A, index: number) => B | Promise<B>,
+  ): Promise<B[]>;
+  map<A, B>(items: Iterable<A>, fn: (item: A, index: number) => B | Promise<B>): Promise<B[]>;
+  /**
+   * The first branch that ends decides; the others are aborted by their signal.
+   *
+   * @example
+   * const { winner } = await step.race({
+   *   late: (signal) => step.sleep("late", "1 hour", { signal }),
+   *   done: (signal) => step.do("work", { signal }, work),
+   * });
+   */
+  race<B extends Record<string, (signal: AbortSignal) => unknown>>(
+    branches: B,
+  ): Promise<{ [K in keyof B & string]: { winner: K; value: Awaited<ReturnType<B[K]>> } }[keyof B & string]>;
+  /** `startTime` in milliseconds since 1970. */
+  info(): { id: string; name: string; namespace: string; startTime: number };
+}
+declare var step: Step;
+
+/** Ends the retries of a step. */
+declare class NonRetryableError extends Error {
+  constructor(message?: string, options?: { name?: string; data?: unknown });
+  data?: unknown;
+}
+/** Says when the next attempt of a step is to be made. */
+declare class RetryableError extends Error {
+  constructor(message?: string, options?: { retryAfter?: Duration; data?: unknown });
+  /** In milliseconds. */
+  retryAfter?: number;
+  data?: unknown;
+}
+
+/** A UUID of version 4, the same in each replay. */
+declare function uuid(): string;
+
 /**
  * Records a step, whose payload becomes `status.memory`, and calls the function with a copy of the payload.
  *
@@ -44,7 +159,18 @@ declare function sleep(seconds: number): void;
 declare function finish(value?: unknown): null;
 
 /**
- * Makes an HTTP request, and records its answer: behind a crash it is not asked for again.
+ * Makes an HTTP request. Outside a step its answer is recorded, and behind a crash not asked for again; inside it is not,
+ * and asked for in each attempt. A request that may change something carries an `Idempotency-Key`.
+ *
+ * Where there is no answer nothing is thrown: `ok` is false, and `error` says why.
+ *
+ * @throws TypeError what was asked for is no request
+ * @throws PayloadTooLarge the answer has more than 256 KiB as JSON
+ */
+declare function fetch(url: string | URL, config?: FetchConfig & { signal?: AbortSignal }): Promise<FetchAnswer>;
+
+/**
+ * Makes an HTTP request as `fetch` does, and waits for the answer.
  *
  * Where there is no answer nothing is thrown: `ok` is false, and `error` says why.
  *
@@ -216,6 +342,25 @@ declare var TextDecoder: {
 declare function atob(data: string): string;
 /** A text in base64. @throws InvalidCharacterError there are characters above U+00FF */
 declare function btoa(data: string): string;
+
+interface AbortSignal {
+  readonly aborted: boolean;
+  readonly reason: any;
+  onabort: ((event: { type: "abort"; target: AbortSignal }) => void) | null;
+  throwIfAborted(): void;
+  addEventListener(type: "abort", listener: (event: { type: "abort"; target: AbortSignal }) => void, options?: { once?: boolean }): void;
+  removeEventListener(type: "abort", listener: (event: { type: "abort"; target: AbortSignal }) => void): void;
+}
+declare var AbortSignal: {
+  prototype: AbortSignal;
+  abort(reason?: any): AbortSignal;
+  any(signals: Iterable<AbortSignal>): AbortSignal;
+};
+interface AbortController {
+  readonly signal: AbortSignal;
+  abort(reason?: any): void;
+}
+declare var AbortController: { prototype: AbortController; new (): AbortController };
 
 /** A copy of a value with what JSON would lose, cycles included. */
 declare function structuredClone<T>(value: T, options?: { transfer?: ArrayBuffer[] }): T;
