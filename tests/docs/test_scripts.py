@@ -27,8 +27,8 @@ TASKS = {
 
 
 class Expected(NamedTuple):
-    """The end of a task: its output or its error, its steps, attempts that fail (``name!``) and sleeps in seconds, a line
-    that it prints."""
+    """The end of a task: its output or its error; its steps, attempts that fail (``name!``) and sleeps in seconds; a
+    line that it prints."""
 
     output: Any
     calls: tuple[str | int, ...]

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+
 import pytest
 
 from tests.fakes.http import answering
@@ -76,6 +77,43 @@ async def test_a_synchronous_sleep_keeps_what_is_under_way(drive: Driver) -> Non
     }"""
     first = await drive.everywhere(script, racing=True)
     assert (first.output, len(first.requests)) == ([200, 1], 1)
+
+
+async def test_a_step_that_lost_a_race_is_not_run_again(drive: Driver) -> None:
+    script = """
+    async function main() {
+      const won = await step.race({
+        slow: (signal) => step.do("slow", { signal }, async () => { log("slow runs"); await new Promise(() => {}) }),
+        fast: () => step.sleep("fast", 5),
+      });
+      await step.sleep("later", 5);
+      return won.winner;
+    }
+    """
+    first = await drive.everywhere(script)
+    assert (first.output, first.lines) == ("fast", ["slow runs"])
+    assert first.types()[:2] == ["timerStarted fast", "timerFired fast"]
+    # Once the history says who won, the loser does not even begin.
+    for length in range(3, len(first.history) + 1):
+        assert (await drive(script, first.history[:length])).lines == []
+
+
+async def test_what_others_have_seen_is_stored_before_the_script_goes_on(drive: Driver) -> None:
+    script = """
+    async function main() {
+      await step.do("computes", () => 1);
+      await step.do("asks", async () => { await fetch("http://a/") });
+      transition(next, 1);
+      await step.do("fails", { retries: { limit: 1, delay: 1 } }, (ctx) => { if (ctx.attempt < 2) throw new Error("x") });
+      transition(next, 2);
+    }
+    function next() {}
+    """
+    first = await drive(script)
+    commits = {name: event.sequence for name, event in zip(first.types(), first.history[1:], strict=True)}
+    # What computes only is gathered until something outside is done.
+    assert commits["callCompleted computes"] < commits["callCompleted asks"] < commits["transition next"]
+    assert commits["attemptFailed fails"] < commits["callCompleted fails"] == commits["transition next"]
 
 
 VALUES = [

@@ -137,7 +137,7 @@ async def test_what_is_no_text(session: Session) -> None:
         "iVBORw==",
         "text: the body is no text; use base64()",
         "json: the body is no text; use base64()",
-        "text: expected a response of fetchSync, got an object",
+        "text: expected a response, got an object",
     ]
 
 

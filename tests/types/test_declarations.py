@@ -135,7 +135,8 @@ function charge(memory) { return { charged: memory.total }; }
 function last() { return 1; }
 /** @param {AbortSignal} signal */
 async function promises(signal) {
-  const given = await step.do("a", { retries: { limit: 3, delay: "1m", backoff: "linear" }, timeout: 500, signal }, async (ctx) => {
+  const retries = { limit: 3, delay: "1m", backoff: /** @type {"linear"} */ ("linear") };
+  const given = await step.do("a", { retries, timeout: 500, signal }, async (ctx) => {
     if (ctx.attempt === 2) throw new RetryableError(ctx.previousError?.message, { retryAfter: "1h" });
     if (ctx.signal.aborted) throw new NonRetryableError("no", { data: { of: ctx.step.name, at: ctx.idempotencyKey } });
     return { total: (await fetch("http://a/", { signal: ctx.signal })).json().total + 1, n: 5 };

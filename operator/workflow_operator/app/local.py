@@ -17,7 +17,7 @@ from uuid import UUID
 
 from workflow_operator.app import roles
 from workflow_operator.app.settings import Settings
-from workflow_operator.engine import WorkflowRunner
+from workflow_operator.engine import Executor, WorkflowRunner
 from workflow_operator.engine.driving.script import LogSink
 from workflow_operator.history import Commit, InstanceEvent, InstanceKey, InstanceStatus, Origin
 from workflow_operator.history.errors import InvalidInput, Unavailable
@@ -58,10 +58,19 @@ def state_folder() -> Path:
     return Path(base) / "workflow-operator" / "runs"
 
 
+@dataclass(frozen=True)
+class LocalEnd:
+    """How a run ended, and what is different when its script runs again (see workflow_operator.engine.rehearse)."""
+
+    status: InstanceStatus
+    differs: str | None
+
+
 async def run_locally(
     run: LocalRun, instance_id: UUID, on_event: Callable[[InstanceEvent], None], log: LogSink, stop: asyncio.Event
-) -> InstanceStatus:
-    """Run to the end, and return the final status. Setting ``stop`` cancels the run, within ``shutdown_seconds``.
+) -> LocalEnd:
+    """Run to the end, and then once more from its history. Setting ``stop`` cancels the run, within
+    ``shutdown_seconds``.
 
     Args:
         on_event: called for each event as it appears in the history.
@@ -110,14 +119,15 @@ class _Execution:
         self._stop = stop
         self._last: asyncio.Future[InstanceEvent] = asyncio.get_running_loop().create_future()
         self._projected = asyncio.Event()
+        self._differs: str | None = None
 
-    async def run(self) -> InstanceStatus:
+    async def run(self) -> LocalEnd:
         with _new_folder(self.key.instance_id) as folder:
             _prune(state_folder())
             async with _server(folder) as settings, roles.transport(settings, "run") as plain:
                 transport = replace(plain, bus=_TellingBus(plain.connection, self._tell))
                 await self._run_roles(folder, settings, transport)
-                return (await transport.bus.query_statuses([self.key]))[self.key]
+                return LocalEnd((await transport.bus.query_statuses([self.key]))[self.key], self._differs)
 
     async def _run_roles(self, folder: Path, settings: Settings, transport: roles.Transport) -> None:
         async with (
@@ -131,7 +141,7 @@ class _Execution:
                 "timers": transport.queue.run(),
                 "projector": roles.projector(transport, members).start(),
                 "interrupt": self._cancel_when_stopped(runner),
-                "end": self._wait_for_end(transport),
+                "end": self._wait_for_end(transport, executor),
             }
             await roles.run_until_stopped(parts, self._projected, settings.shutdown_seconds)
 
@@ -156,8 +166,11 @@ class _Execution:
         await runner.cancel(self.key, "interrupted")
         await asyncio.Event().wait()
 
-    async def _wait_for_end(self, transport: roles.Transport) -> None:
-        await _status_at(transport, self.key, (await self._last).sequence)
+    async def _wait_for_end(self, transport: roles.Transport, executor: Executor) -> None:
+        last = await self._last
+        if not self._stop.is_set():
+            self._differs = await executor.rehearse(await transport.bus.query_history(self.key))
+        await _status_at(transport, self.key, last.sequence)
         self._projected.set()
         await asyncio.Event().wait()
 

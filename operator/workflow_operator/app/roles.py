@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from workflow_operator import metrics
 from workflow_operator.app.settings import Settings, variable
-from workflow_operator.engine import Deputy, EngineLimits, Executor, Sweeper, SystemClock, WorkflowRunner
+from workflow_operator.engine import Deputy, EngineLimits, Executor, Sweeper, SystemClock, WorkflowRunner, rehearse
 from workflow_operator.engine.calls import FORMS
 from workflow_operator.engine.driving.drive import DriveContext
 from workflow_operator.engine.driving.script import LogSink
@@ -115,31 +115,45 @@ def workflow_runner(transport: Transport, limits: EngineLimits, here: Executor |
 
 
 @asynccontextmanager
-async def executor(transport: Transport, settings: Settings, log: LogSink) -> AsyncIterator[Executor]:
-    """An executor with its sandboxes; it runs once its :meth:`Executor.run` does."""
+async def _sandboxes(settings: Settings) -> AsyncIterator[SandboxPool]:
     limits = settings.engine_limits()
     sandboxes = SandboxPool(
         FORMS, size=limits.slots, memory_bytes=limits.sandbox.memory_bytes, fresh=settings.sandbox_fresh
     )
     await sandboxes.start()
+    try:
+        yield sandboxes
+    finally:
+        await sandboxes.close()
+
+
+async def rehearsed(settings: Settings, events: Sequence[InstanceEvent]) -> str | None:
+    """What a run makes otherwise when its script runs again; see :func:`workflow_operator.engine.rehearse`."""
+    async with _sandboxes(settings) as sandboxes:
+        return await rehearse(events, sandboxes, SystemClock(), settings.engine_limits())
+
+
+@asynccontextmanager
+async def executor(transport: Transport, settings: Settings, log: LogSink) -> AsyncIterator[Executor]:
+    """An executor with its sandboxes; it runs once its :meth:`Executor.run` does."""
     http = LateClient(settings.egress(), lambda: own_hosts(transport.connection.hosts, os.environ))
     try:
-        yield Executor(
-            DriveContext(
-                bus=transport.bus,
-                queue=transport.queue,
-                sandboxes=sandboxes,
-                writer=event_writer(),
-                limits=limits,
-                executor_id=settings.identity,
-                log=_bounded(log, settings),
-                alive=partial(living, transport.connection),
-                http=http,
+        async with _sandboxes(settings) as sandboxes:
+            yield Executor(
+                DriveContext(
+                    bus=transport.bus,
+                    queue=transport.queue,
+                    sandboxes=sandboxes,
+                    writer=event_writer(),
+                    limits=settings.engine_limits(),
+                    executor_id=settings.identity,
+                    log=_bounded(log, settings),
+                    alive=partial(living, transport.connection),
+                    http=http,
+                )
             )
-        )
     finally:
         http.close()
-        await sandboxes.close()
 
 
 def own_hosts(nats: Iterable[str], environ: Mapping[str, str]) -> tuple[str, ...]:

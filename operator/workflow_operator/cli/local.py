@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from workflow_operator.app.local import run_locally
+from workflow_operator.app.local import LocalEnd, run_locally
 from workflow_operator.app.settings import variable
 from workflow_operator.cli import output
 from workflow_operator.cli.manifest import Loaded, json_value, load, read
@@ -37,14 +37,17 @@ def run_file(file: Path, given: str | None, entrypoint: str | None, *, as_json: 
         raise click.UsageError(str(error)) from error
     for note in loaded.notes:
         click.echo(f"Warning: {note}", err=True)
-    status = execute(_local(loaded, quiet=as_json))
+    end = execute(_local(loaded, quiet=as_json))
+    status = end.status
     if as_json:
         click.echo(output.as_json(status.to_dict()))
     elif status.status is StatusValue.COMPLETE:
         click.echo(output.as_json((status.output or Json.NULL).load()))
     elif place := _place(loaded, status):
         click.echo(place, err=True)
-    return 0 if status.status is StatusValue.COMPLETE else 1
+    if end.differs is not None:
+        click.echo(output.not_replayed(end.differs), err=True)
+    return 0 if status.status is StatusValue.COMPLETE and end.differs is None else 1
 
 
 def _configure_logs() -> None:
@@ -78,7 +81,7 @@ def _given(text: str) -> Any:
     return documents[0].value if documents else None
 
 
-async def _local(loaded: Loaded, *, quiet: bool) -> InstanceStatus:
+async def _local(loaded: Loaded, *, quiet: bool) -> LocalEnd:
     stop = asyncio.Event()
     _stop_on_signals(stop)
     run, instance_id = loaded.run, uuid.uuid4()

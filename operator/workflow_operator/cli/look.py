@@ -1,4 +1,4 @@
-"""The commands that look at an instance: `history`, `status` and `output`."""
+"""The commands that look at an instance: `history`, `status`, `output` and `replay`."""
 
 from __future__ import annotations
 
@@ -71,6 +71,21 @@ def print_status(asked: Wanted, form: str) -> None:
 
 def print_value(asked: Wanted, field: str) -> None:
     click.echo(output.as_json(execute(_value(asked, field))))
+
+
+def replay(asked: Wanted) -> int:
+    """The exit code of `replay`."""
+    events, differs = execute(_replayed(asked))
+    if differs is not None:
+        click.echo(output.not_replayed(differs), err=True)
+        return 1
+    click.echo(f"its {len(events)} events come out the same when its script runs again")
+    return 0
+
+
+async def _replayed(asked: Wanted) -> tuple[Sequence[InstanceEvent], str | None]:
+    events = await _history(asked)
+    return events, await roles.rehearsed(Settings(), events)
 
 
 async def _history(asked: Wanted) -> Sequence[InstanceEvent]:

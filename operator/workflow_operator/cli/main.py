@@ -158,6 +158,20 @@ def output_command(name: str, namespace: str | None, local: bool, memory: bool) 
     look.print_value(look.wanted(name, namespace, local=local), "memory" if memory else "output")
 
 
+@main.command("replay")
+@_names_an_instance
+def replay_command(name: str, namespace: str | None, local: bool) -> None:
+    """Run the script of an instance again, from its history, and compare.
+
+    Nothing is sent and nothing is recorded. Exit code 0: it makes the same calls and ends the same, as far as the
+    history goes; 1: it does not. Looks where `history` looks.
+    """
+    with _loading():
+        from workflow_operator.cli import look
+
+    sys.exit(look.replay(look.wanted(name, namespace, local=local)))
+
+
 @main.command("types")
 def types_command() -> None:
     """Print what a script can call, as declarations of TypeScript: for editors, of JavaScript too.

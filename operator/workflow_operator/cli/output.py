@@ -68,6 +68,15 @@ def detail(event: InstanceEvent) -> str:
     return f"{told}; caught before: {event.caught.text()}" if event.caught else told
 
 
+def not_replayed(difference: str) -> str:
+    """What is said of a run that does not come out the same when its script runs again."""
+    return harmless(
+        f"Error: this run does not come out the same when its script runs again, as it does behind a crash or a long "
+        f"sleep: {difference}\nOften the function of a step sets a variable outside: return the value from the step.",
+        lines=True,
+    )
+
+
 def statuses_table(statuses: Sequence[InstanceStatus]) -> str:
     """One line a status, in the words of `kubectl get workflowruns -o wide`."""
     # Here, as `run` does without: it loads all of the types of the custom resource.

@@ -5,6 +5,7 @@ from workflow_operator.engine.deputy import Deputy
 from workflow_operator.engine.executor import Executor
 from workflow_operator.engine.limits import EngineLimits
 from workflow_operator.engine.measures import follow_queue_depth, follow_stored_bytes
+from workflow_operator.engine.rehearsal import rehearse
 from workflow_operator.engine.runner import WorkflowRunner
 from workflow_operator.engine.sweep import Sweeper
 
@@ -18,4 +19,5 @@ __all__ = [
     "WorkflowRunner",
     "follow_queue_depth",
     "follow_stored_bytes",
+    "rehearse",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from workflow_operator.engine.direct import DirectDelivery
 from workflow_operator.engine.driving.drive import DriveContext, backoff_seconds, drive
 from workflow_operator.engine.driving.holding import Holding
 from workflow_operator.engine.measures import Fate, first_waits, measured_execution
+from workflow_operator.engine.rehearsal import rehearse
 from workflow_operator.engine.room import WaitingRoom, worth_waiting
 from workflow_operator.engine.share import Shares
 from workflow_operator.history import Delivery, ExecutorRef, InstanceEvent, InstanceKey
@@ -104,6 +106,11 @@ class Executor:
 
     def _admits_start(self, namespace: str) -> bool:
         return self._shares.admits_start(namespace, self._now())
+
+    async def rehearse(self, events: Sequence[InstanceEvent]) -> str | None:
+        """What a run makes otherwise when its script runs again; see :func:`workflow_operator.engine.rehearse`."""
+        context = self._context
+        return await rehearse(events, context.sandboxes, context.writer.clock, context.limits)
 
     def holds(self, key: InstanceKey) -> bool:
         """Whether it is driven here, or before long."""

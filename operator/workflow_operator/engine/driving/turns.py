@@ -1,7 +1,7 @@
 """The turns of a script that makes calls which give it a promise: what an idle script goes on with.
 
 In this order: what the history holds, one completion at a time; what came of attempts and requests, which is recorded
-first; attempts of steps, each in a turn of its own; timers; the end. So a replay delivers what the first execution
+first; attempts of steps, each in a turn of its own; the end; timers. So a replay delivers what the first execution
 delivered, in its order, before anything is done anew.
 """
 
@@ -142,13 +142,13 @@ class Turns:
                 continue
             if await self._go_on_in_attempt(session):
                 return None
-            await self._open()
-            if await self._record_due():
-                continue
             if (returned and not self._holding) or not self._pending:
                 # Or nothing will settle anything.
                 await self._end(session)
                 return None
+            await self._open()
+            if await self._record_due():
+                continue
             if (parked := await self._wait()) is not None:
                 return parked
 
