@@ -37,6 +37,11 @@ def fired(number: int) -> Any:
     return (T.TIMER_FIRED, call(number, "sleep"))
 
 
+def attempt(kind: EventType, number: int, name: str | None, begun: float, **fields: Any) -> Any:
+    made = call(number, "step.do" if name else "fetch")
+    return (kind, {**made, "function": name, "started_at": at(begun), **fields})
+
+
 def failed(**fields: Any) -> Any:
     return (T.FAILED, {"error": ErrorInfo(name="TypeError", message="x is not a function", line=3, column=5), **fields})
 
@@ -71,6 +76,24 @@ RUN = "WorkflowRun"
         pytest.param([SUCCEEDED], [], id="without its beginning"),
         pytest.param([STARTED, step(1, "a")], [], id="not ended"),
         pytest.param([STARTED, SUCCEEDED], [(RUN, None, 1, 2)], id="no step"),
+        pytest.param(
+            [
+                STARTED,
+                attempt(T.ATTEMPT_FAILED, 1, "order", 1.5, attempt=1),
+                step(2, "a"),
+                attempt(T.CALL_COMPLETED, 1, "order", 3.5, attempt=2),
+                attempt(T.CALL_COMPLETED, 3, None, 4.5),
+                SUCCEEDED,
+            ],
+            [
+                (RUN, None, 1, 6),
+                ("order", RUN, 1.5, 2),
+                ("a", RUN, 3, 6),
+                ("order", "a", 3.5, 4),
+                ("fetch", "a", 4.5, 5),
+            ],
+            id="each attempt and each request",
+        ),
         pytest.param(
             [STARTED, step(1, "a"), step(2, "b"), SUCCEEDED],
             [(RUN, None, 1, 4), ("a", RUN, 2, 3), ("b", RUN, 3, 4)],

@@ -134,7 +134,7 @@ class InstanceEvent(Record, frozen=True, kw_only=True):
     """
 
     VALUES: ClassVar = ("input", "memory", "output", "result")
-    TIMES: ClassVar = ("time", "fire_at", "retry_at", "wake_at")
+    TIMES: ClassVar = ("time", "started_at", "fire_at", "retry_at", "wake_at")
 
     version: Literal[1, 2]
     event_id: UUID
@@ -157,6 +157,8 @@ class InstanceEvent(Record, frozen=True, kw_only=True):
     function: str | None = None
     result: Carried = None
     attempt: Number = 1
+    # Of what was done outside of the script's main line: when that began.
+    started_at: datetime | None = None
     fire_at: datetime | None = None
     retry_at: datetime | None = None
     wake_at: datetime | None = None

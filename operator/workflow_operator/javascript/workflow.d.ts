@@ -23,7 +23,7 @@ interface Retries {
   maxDelay?: Duration;
   /** A pause is longer or shorter by at most this part of it. Default: 0.2. */
   jitter?: number;
-  /** No attempt begins later than this after the first one has failed. */
+  /** No attempt begins later than this after the first one has begun. */
   maxDuration?: Duration;
 }
 

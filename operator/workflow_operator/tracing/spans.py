@@ -1,9 +1,10 @@
 """From the history of an ended run to its spans. Pure: whoever does it, and however often, makes the same ones.
 
 The run is the root span. Below it is one span for each transition, named after its function; it ends where the next
-one begins, or with the run, because the history does not hold when a function returned. A sleep is a span below the
-step in which it was begun. What happened at one moment is an event of the root: parking and waking, another executor
-taking over, finish(), a request to cancel. Payloads and outputs are in none of them.
+one begins, or with the run, because the history does not hold when a function returned. A sleep, an attempt of a step
+and a request are spans below the transition in which they were begun; the history holds when each began and ended. What
+happened at one moment is an event of the root: parking and waking, another executor taking over, finish(), a request to
+cancel. Payloads and outputs are in none of them.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def spans(events: Sequence[InstanceEvent]) -> list[Span]:
     if not events or events[0].type is not EventType.STARTED or not events[-1].terminal:
         return []
     steps = _steps(events)
-    below = sorted([*steps, *_sleeps(events, steps)], key=lambda span: span.begin)
+    below = sorted([*steps, *_inner(events, steps)], key=lambda span: span.begin)
     kept = below[: MOST_SPANS - 1]
     return [_root(events, steps=len(steps), left_out=len(below) - len(kept)), *kept]
 
@@ -140,19 +141,32 @@ def _steps(events: Sequence[InstanceEvent]) -> list[Span]:
     return steps
 
 
-def _sleeps(events: Sequence[InstanceEvent], steps: Sequence[Span]) -> list[Span]:
+def _inner(events: Sequence[InstanceEvent], steps: Sequence[Span]) -> list[Span]:
+    """Sleeps, attempts and requests."""
     fired = {event.call.index: event.time for event in events if event.type is EventType.TIMER_FIRED and event.call}
     places = iter(steps)
     parent: Span | None = None
-    sleeps: list[Span] = []
+    inner: list[Span] = []
     for event in events:
         if event.type is EventType.TRANSITION:
             parent = next(places)
-        elif event.type is EventType.TIMER_STARTED and event.call is not None:
-            end = fired.get(event.call.index, events[-1].time)
-            sleep = _below(events, event, end, _SLEEP, {})
-            sleeps.append(sleep if parent is None else replace(sleep, parent_id=parent.span_id))
-    return sleeps
+        elif (span := _span(events, event, fired)) is not None:
+            inner.append(span if parent is None else replace(span, parent_id=parent.span_id))
+    return inner
+
+
+def _span(events: Sequence[InstanceEvent], event: InstanceEvent, fired: Mapping[str, datetime]) -> Span | None:
+    call = event.call
+    if call is None:
+        return None
+    if event.type is EventType.TIMER_STARTED:
+        return _below(events, event, fired.get(call.index, events[-1].time), event.function or _SLEEP, {})
+    if event.started_at is None:
+        return None
+    span = _below(events, event, event.time, event.function or call.name, {"workflow.attempt": event.attempt})
+    if event.type is EventType.ATTEMPT_FAILED:
+        span = replace(span, span_id=span_id(event.key, f"{call.index} {event.attempt}"))
+    return replace(span, begin=min(event.started_at, event.time), error=_error(event))
 
 
 def _below(

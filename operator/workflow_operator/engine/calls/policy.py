@@ -24,7 +24,7 @@ class Policy:
         delay_ms: the pause before the second attempt; ``backoff`` says how it grows, to at most ``max_delay_ms``.
         jitter: a pause is longer or shorter by at most this part of it, so that many that failed together do not come
             back together.
-        max_duration_ms: after this time since the first attempt ended there is no other one.
+        max_duration_ms: after this time since the first attempt began no other one begins.
         timeout_ms: of one attempt.
         at_most_once: that an attempt begins is recorded before it does; one that was cut off is not made again.
     """
@@ -39,20 +39,25 @@ class Policy:
     max_duration_ms: int | None = None
 
     def retry_at(
-        self, failures: Sequence[InstanceEvent], now: datetime, seed: str, retry_after_ms: int | None = None
+        self,
+        failures: Sequence[InstanceEvent],
+        begun: datetime,
+        now: datetime,
+        seed: str,
+        retry_after_ms: int | None = None,
     ) -> datetime | None:
         """When to try again after one more failure; None if it was the last attempt.
 
-        ``failures``: the attempts that failed before; ``seed`` tells this attempt from every other one;
-        ``retry_after_ms``: what the error says.
+        ``failures``: the attempts that failed before; ``begun``: when this one began; ``seed`` tells it from every
+        other one; ``retry_after_ms``: what the error says.
         """
         if len(failures) >= self.limit:
             return None
         pause = self._pause_ms(len(failures) + 1, seed) if retry_after_ms is None else retry_after_ms
         at = now + timedelta(milliseconds=pause)
         if self.max_duration_ms is not None:
-            first = failures[0].time if failures else now
-            if at > first + timedelta(milliseconds=self.max_duration_ms):
+            first = failures[0] if failures else None
+            if at > ((first and first.started_at) or begun) + timedelta(milliseconds=self.max_duration_ms):
                 return None
         return at
 

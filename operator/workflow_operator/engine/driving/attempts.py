@@ -23,6 +23,7 @@ _INTERRUPTED = ErrorInfo(
 @dataclass(slots=True)
 class _Attempt:
     number: int
+    begun: datetime
     deadline: datetime
     effects: int = 0
 
@@ -77,15 +78,16 @@ class Attempts:
         failures = self._replay.failures(pending.index)
         number = len(failures) + 1
         if policy.at_most_once:
-            begun = self._replay.opened(pending.index)
-            if begun is not None and begun.attempt >= number:
-                await self._complete(pending, number, error=_INTERRUPTED)
+            opened = self._replay.opened(pending.index)
+            if opened is not None and opened.attempt >= number:
+                await self._complete(pending, number, opened.time, error=_INTERRUPTED)
                 await self._run.flush()
                 return None
             named = {"function": pending.name, "attempt": number}
             await self._run.record(EventType.CALL_STARTED, pending.record, **named)
             await self._run.flush()
-        self._running[pending] = _Attempt(number, self._run.now() + timedelta(milliseconds=policy.timeout_ms))
+        begun = self._run.now()
+        self._running[pending] = _Attempt(number, begun, begun + timedelta(milliseconds=policy.timeout_ms))
         told: dict[str, Any] = {"number": pending.number, "attempt": number, "key": call_key(self._run, pending)}
         told["seed"] = _words(f"{self._seed(pending)} {number}")
         if failures and (error := failures[-1].error) is not None:
@@ -108,7 +110,7 @@ class Attempts:
         for pending, (attempt, result) in ended.items():
             seen |= attempt.effects > 0 or policy_of(pending).at_most_once or result.error is not None
             if result.error is None:
-                await self._complete(pending, attempt.number, result=result.output)
+                await self._complete(pending, attempt.number, attempt.begun, result=result.output)
             else:
                 await self._fail(pending, attempt, result)
         if seen:
@@ -138,17 +140,22 @@ class Attempts:
         failures = self._replay.failures(pending.index)
         seed = f"{self._seed(pending)} {attempt.number} pause"
         policy = policy_of(pending)
-        at = None if result.final else policy.retry_at(failures, self._run.now(), seed, result.retry_after_ms)
+        at = (
+            None
+            if result.final
+            else policy.retry_at(failures, attempt.begun, self._run.now(), seed, result.retry_after_ms)
+        )
         if at is None:
-            await self._complete(pending, attempt.number, error=result.error, result=result.details)
+            await self._complete(pending, attempt.number, attempt.begun, error=result.error, result=result.details)
             return
-        told = {"function": pending.name, "attempt": attempt.number, "error": result.error, "retry_at": at}
-        await self._run.record(EventType.ATTEMPT_FAILED, pending.record, **told)
+        told = {"function": pending.name, "attempt": attempt.number, "started_at": attempt.begun}
+        failed = {"error": result.error, "retry_at": at}
+        await self._run.record(EventType.ATTEMPT_FAILED, pending.record, **told, **failed)
         self._retries.add(pending, at)
 
-    async def _complete(self, pending: Pending, number: int, **fields: Any) -> None:
+    async def _complete(self, pending: Pending, number: int, begun: datetime, **fields: Any) -> None:
         given = {name: value for name, value in fields.items() if value is not None}
-        told = {"function": pending.name, "attempt": number}
+        told = {"function": pending.name, "attempt": number, "started_at": begun}
         await self._run.record(EventType.CALL_COMPLETED, pending.record, **told, **given)
 
     def _seed(self, pending: Pending) -> str:

@@ -34,8 +34,9 @@ class Errands(Generic[K]):
     def begin(self, at: K, kind: Request, arguments: dict[str, Any], key: str) -> None:
         async def send() -> dict[str, Any]:
             await self._places.acquire()
+            begun = self._run.now()
             try:
-                return await kind.send(self._run, arguments, key)
+                return await kind.send(self._run, arguments, key) | {"started_at": begun}
             except BaseException:
                 self._places.release()
                 raise
