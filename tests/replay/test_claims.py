@@ -54,7 +54,9 @@ SILENCE = LetGo.SILENCE
         ([T.STARTED, PARKED], 5, Sleeping(at(100), 2)),
         ([T.STARTED, (T.WAITING, {"wake_at": at(50)})], 1, Drive(1, SILENCE)),
         ([T.STARTED, (T.WAITING, {"wake_at": at(49)})], 1, Drive(1, SILENCE)),
-        ([T.STARTED, T.WAITING], 1, Drive(1, SILENCE)),
+        # It waits for an event from outside: whoever sends one appends it behind that.
+        ([T.STARTED, T.WAITING], 1, Sleeping(None, 2)),
+        ([T.STARTED, T.WAITING, T.SIGNAL], 1, Drive(1, SILENCE)),
         ([T.STARTED, PARKED, CLAIM], 1, Drive(2, SILENCE, 1)),
         ([T.STARTED, CANCEL], 1, Cancel(0, "deleted")),
         ([T.STARTED, T.CANCEL_REQUESTED], 1, Cancel(0, "")),

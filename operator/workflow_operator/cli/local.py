@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shlex
 import signal
 import sys
 import uuid
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
-from workflow_operator.app.local import LocalEnd, run_locally
+from workflow_operator.app.local import LocalEnd, LocalRun, run_locally
 from workflow_operator.app.settings import variable
 from workflow_operator.cli import output
-from workflow_operator.cli.manifest import Loaded, json_value, load, read
+from workflow_operator.cli.given import given_value
+from workflow_operator.cli.manifest import Loaded, load
 from workflow_operator.cli.place import pointed
 from workflow_operator.cli.work import execute
-from workflow_operator.history import InstanceEvent, InstanceStatus, Json, StatusValue
+from workflow_operator.history import InstanceEvent, InstanceStatus, Json, StatusValue, WaitedFor
 from workflow_operator.history.errors import InvalidInput
 from workflow_operator.javascript.host import LogLine
 
@@ -61,24 +62,8 @@ def _configure_logs() -> None:
 
 def _overridden(loaded: Loaded, given: str | None, entrypoint: str | None) -> Loaded:
     run = loaded.run
-    value = run.input if given is None else _given(given)
+    value = run.input if given is None else given_value("--input", given)
     return replace(loaded, run=replace(run, entrypoint=entrypoint or run.entrypoint, input=value))
-
-
-def _given(text: str) -> Any:
-    if not text.startswith("@"):
-        try:
-            return json_value(text)
-        except InvalidInput as error:
-            raise InvalidInput(f"--input {text[:80]!r}: expected JSON, or @FILE: {error}") from error
-    try:
-        data = sys.stdin.buffer.read() if text == "@-" else Path(text[1:]).read_bytes()
-        documents = read(data)
-    except (OSError, InvalidInput) as error:
-        raise InvalidInput(f"--input {text}: cannot be read: {error}") from error
-    if len(documents) > 1:
-        raise InvalidInput(f"--input {text}: expected one document, found {len(documents)}")
-    return documents[0].value if documents else None
 
 
 async def _local(loaded: Loaded, *, quiet: bool) -> LocalEnd:
@@ -90,8 +75,12 @@ async def _local(loaded: Loaded, *, quiet: bool) -> LocalEnd:
         click.echo(line, err=True)
 
     def on_event(event: InstanceEvent) -> None:
-        if not quiet:
-            say(output.event_line(event))
+        if quiet:
+            return
+        say(output.event_line(event))
+        for waited in event.on:
+            if waited.kind == "event":
+                say(f"{'':24}  to go on, in another terminal: {_how_to_signal(run, waited)}")
 
     def on_line(_: InstanceEvent, line: LogLine) -> None:
         say(f"{'':24}  {line.level}: {line.text}" if not quiet else line.text)
@@ -99,6 +88,11 @@ async def _local(loaded: Loaded, *, quiet: bool) -> LocalEnd:
     if not quiet:
         say(f"instance {run.namespace}/{run.name} {instance_id}")
     return await run_locally(run, instance_id, on_event, on_line, stop)
+
+
+def _how_to_signal(run: LocalRun, waited: WaitedFor) -> str:
+    kind = shlex.quote(output.harmless(waited.types[0]))
+    return f"workflow-operator signal {shlex.quote(f'{run.namespace}/{run.name}')} {kind} --data '{{}}'"
 
 
 def _place(loaded: Loaded, status: InstanceStatus) -> str:

@@ -89,7 +89,7 @@ async def _replayed(asked: Wanted) -> tuple[Sequence[InstanceEvent], str | None]
 
 
 async def _history(asked: Wanted) -> Sequence[InstanceEvent]:
-    async with _reach(asked) as (transport, key):
+    async with reach(asked) as (transport, key):
         events = await transport.bus.query_history(key)
     if not events:
         raise NotFound(f"instance {asked}: no history")
@@ -97,7 +97,7 @@ async def _history(asked: Wanted) -> Sequence[InstanceEvent]:
 
 
 async def _status(asked: Wanted) -> InstanceStatus:
-    async with _reach(asked) as (transport, key):
+    async with reach(asked) as (transport, key):
         status = (await transport.bus.query_statuses([key])).get(key)
     if status is None:
         raise NotFound(f"instance {asked}: no status yet")
@@ -114,7 +114,7 @@ async def _value(asked: Wanted, field: str) -> Any:
 
 
 @asynccontextmanager
-async def _reach(asked: Wanted) -> AsyncIterator[tuple[roles.Transport, InstanceKey]]:
+async def reach(asked: Wanted) -> AsyncIterator[tuple[roles.Transport, InstanceKey]]:
     """A connection to where the instance is, and which it is; said on standard error, so that nobody takes one run
     for another of its name."""
     settings = Settings()

@@ -158,6 +158,24 @@ def output_command(name: str, namespace: str | None, local: bool, memory: bool) 
     look.print_value(look.wanted(name, namespace, local=local), "memory" if memory else "output")
 
 
+@main.command("signal")
+@_names_an_instance
+@click.argument("kind", metavar="TYPE")
+@click.option("--data", metavar="JSON|@FILE", help="Its payload: JSON, or a file of JSON or YAML. Default: null.")
+@click.option("--id", "signal_id", metavar="ID", help="Of several with one ID the script gets the first.")
+def signal_command(
+    name: str, namespace: str | None, local: bool, kind: str, data: str | None, signal_id: str | None
+) -> None:
+    """Send an event of a TYPE to a run: its script gets it from step.waitForEvent, now or later.
+
+    It is appended to the history, in NATS where WORKFLOW_OPERATOR_NATS_URL is set, and otherwise of a local run.
+    """
+    with _loading():
+        from workflow_operator.cli import look, send
+
+    send.signal(look.wanted(name, namespace, local=local), kind, data, signal_id)
+
+
 @main.command("replay")
 @_names_an_instance
 def replay_command(name: str, namespace: str | None, local: bool) -> None:

@@ -54,10 +54,11 @@ def detail(event: InstanceEvent) -> str:
         EventType.TRANSITION: lambda: f"{event.function}({_short(event.memory)})",
         EventType.TIMER_STARTED: lambda: f"{_named(event)}fires at {_clock(event.fire_at)}",
         EventType.TIMER_FIRED: lambda: event.function or "",
-        EventType.CALL_STARTED: lambda: f"{_named(event)}attempt {event.attempt} begins",
+        EventType.CALL_STARTED: lambda: _named(event) + _begun(event),
         EventType.ATTEMPT_FAILED: lambda: f"{_named(event)}attempt {event.attempt}: {_error(event)}; {_again(event)}",
-        EventType.CALL_COMPLETED: lambda: _named(event) + (_error(event) or _short(event.result)),
-        EventType.WAITING: lambda: f"parked until {_clock(event.wake_at)}",
+        EventType.CALL_COMPLETED: lambda: _named(event) + _answered(event),
+        EventType.WAITING: lambda: _parked(event),
+        EventType.SIGNAL: lambda: _signal(event),
         EventType.OUTPUT: lambda: _short(event.output),
         EventType.SUCCEEDED: lambda: _short(event.output),
         EventType.FAILED: lambda: _error(event),
@@ -113,6 +114,30 @@ def _named(event: InstanceEvent) -> str:
 
 def _error(event: InstanceEvent) -> str:
     return "" if event.error is None else event.error.text()
+
+
+def _answered(event: InstanceEvent) -> str:
+    if event.signal_sequence is not None:
+        return f"the event of sequence {event.signal_sequence}"
+    return _error(event) or _short(event.result)
+
+
+def _begun(event: InstanceEvent) -> str:
+    return f"attempt {event.attempt} begins" if event.fire_at is None else f"waits until {_clock(event.fire_at)}"
+
+
+def _parked(event: InstanceEvent) -> str:
+    until = "until something comes" if event.wake_at is None else f"until {_clock(event.wake_at)}"
+    events = ", ".join(f"{' or '.join(each.types)} ({each.name})" for each in event.on if each.kind == "event")
+    return f"parked {until}" + (f"; waits for {events}" if events else "")
+
+
+def _signal(event: InstanceEvent) -> str:
+    signal = event.signal
+    if signal is None:
+        return ""
+    sender = "" if signal.sender is None else f" from {signal.sender}"
+    return f"{signal.type}{sender}: {_short(event.payload)}"
 
 
 def _again(event: InstanceEvent) -> str:

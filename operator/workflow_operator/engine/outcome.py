@@ -35,9 +35,9 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """``waiting`` is recorded; the instance is to be queued again at ``until``."""
+    """``waiting`` is recorded; the instance is to be queued again at ``until``, or when somebody appends something."""
 
-    until: datetime
+    until: datetime | None
     cause: int
 
 

@@ -5,28 +5,46 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID
 
 from workflow_operator.engine.driving.write import EventWriter
 from workflow_operator.engine.limits import EngineLimits
 from workflow_operator.history import (
     SCRIPT_RULES,
+    TYPE_CHARACTERS,
     DataBus,
     EventType,
     InstanceEvent,
     InstanceKey,
+    InstanceStatus,
     Json,
     Origin,
+    SignalInfo,
     WorkQueue,
 )
-from workflow_operator.history.errors import Conflict, InvalidInput, NotSerializable, Unavailable
+from workflow_operator.history.errors import (
+    Conflict,
+    InvalidInput,
+    NotFound,
+    NotSerializable,
+    RunFinished,
+    TooManySignals,
+    Unavailable,
+)
 from workflow_operator.replay import cancel_request, driver_without_queue
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
 MAX_SCRIPT_CHARACTERS = 65_536
+MOST_SIGNALS_LEFT = 10_000
+"""Of the events from outside that a script has not taken."""
+# Up to so many, whether one is there already is looked for in the whole history. The script's side does so anyway.
+_FEW_SIGNALS = 100
+_SIGNAL_ID_CHARACTERS = 253
+_SENDER_CHARACTERS = 1024
 
 
 class Here(Protocol):
@@ -147,6 +165,48 @@ class WorkflowRunner:
                 return True
         return False
 
+    async def signal(self, key: InstanceKey, signal: SignalInfo, payload: Json) -> int:
+        """Send an event to an instance, whose script takes it when it waits for its type, now or later.
+
+        Of several with one ID the script gets the first. So it may be called again.
+
+        Args:
+            payload: any JSON.
+
+        Returns:
+            The sequence of the event; of the first one with this ID, as far as that was looked for: where the instance
+            has few events from outside.
+
+        Raises:
+            InvalidInput: the signal or its payload cannot be accepted.
+            NotFound: there is no such instance.
+            RunFinished: it has ended.
+            TooManySignals: it has more of them than it takes.
+            Unavailable: NATS does not answer; call again.
+        """
+        check_signal(key, signal, payload, self._limits.sandbox.payload_bytes)
+        async with self._answered_in_time(key):
+            status = (await self._bus.query_statuses([key])).get(key)
+            if status is not None:
+                _check_room(status, self._limits)
+            many = status is not None and status.signals_received >= _FEW_SIGNALS
+            while True:
+                known = status.history_sequence if status is not None and many else 0
+                events = await self._bus.query_history(key, after=known, slim=True)
+                if (sent := _sent_before(events, signal.id)) is not None:
+                    return sent
+                last = _last(key, status if many else None, events)
+                event = self._writer.event(key, EventType.SIGNAL, not_before=last.time, signal=signal, payload=payload)
+                try:
+                    stored = await self._bus.push_instance_event(event, expected=last.sequence)
+                except Conflict:
+                    continue
+                # Whoever drives it looks, and whoever is to drive it reads; so only one that is parked is to be woken.
+                if last.parked and not await self._queue.enqueue(key):
+                    # Its holder may have looked for the last time.
+                    await self._queue.enqueue_at(key, stored.time)
+                return stored.sequence
+
     async def requeue(self, key: InstanceKey) -> bool:
         """Queue an instance that may have been lost on its way there; False if it is queued or held already.
 
@@ -177,6 +237,65 @@ class WorkflowRunner:
             raise Unavailable(
                 f"instance {key}: NATS did not answer within {self._limits.request_seconds:g} s; it is tried again"
             ) from error
+
+
+def check_signal(key: InstanceKey, signal: SignalInfo, payload: Json, limit: int) -> None:
+    """Raises InvalidInput for a signal that cannot be accepted."""
+    for what, text, most in (("type", signal.type, TYPE_CHARACTERS), ("ID", signal.id, _SIGNAL_ID_CHARACTERS)):
+        if not 0 < len(text) <= most or not text.isprintable():
+            raise InvalidInput(
+                f"instance {key}: the {what} of an event: expected 1 to {most} printable characters, "
+                f"got {text[:most]!r}"
+            )
+    if signal.sender is not None and len(signal.sender) > _SENDER_CHARACTERS:
+        raise InvalidInput(f"instance {key}: the sender of an event: expected at most {_SENDER_CHARACTERS} characters")
+    if len(payload) > limit:
+        raise InvalidInput(
+            f"instance {key}: the payload of the event {signal.type} has {len(payload)} bytes as JSON; expected at "
+            f"most {limit} (WORKFLOW_OPERATOR_PAYLOAD_BYTES)"
+        )
+
+
+class _Last(NamedTuple):
+    """The end of a history: its sequence, its time if that is known, and whether it is parked there."""
+
+    sequence: int
+    time: datetime | None
+    parked: bool
+
+
+def _last(key: InstanceKey, status: InstanceStatus | None, events: Sequence[InstanceEvent]) -> _Last:
+    """The end of a history of which ``events`` are what follows ``status``.
+
+    Raises:
+        NotFound, RunFinished: nothing can be sent to it.
+    """
+    if not events and status is None:
+        raise NotFound(f"instance {key}: no history")
+    if events[-1].terminal if events else status is not None and status.terminal:
+        raise RunFinished(f"instance {key}: it has ended, and takes no events any more")
+    if events:
+        return _Last(events[-1].sequence, events[-1].time, events[-1].type is EventType.WAITING)
+    assert status is not None
+    return _Last(status.history_sequence, None, status.parked)
+
+
+def _sent_before(events: Sequence[InstanceEvent], signal_id: str) -> int | None:
+    same = (event for event in events if event.signal is not None and event.signal.id == signal_id)
+    return next((event.sequence for event in same), None)
+
+
+def _check_room(status: InstanceStatus, limits: EngineLimits) -> None:
+    left = status.signals_received - status.signals_taken
+    if left >= MOST_SIGNALS_LEFT:
+        raise TooManySignals(
+            f"instance {status.key}: {left} events wait to be taken by its script; expected at most {MOST_SIGNALS_LEFT}"
+        )
+    if (status.history_bytes or 0) >= limits.history_bytes // 2:
+        raise TooManySignals(
+            f"instance {status.key}: its history has {status.history_bytes} bytes; above half of "
+            f"{limits.history_bytes} (WORKFLOW_OPERATOR_HISTORY_BYTES) it takes no events from outside"
+        )
 
 
 def _checked_script(key: InstanceKey, script: str) -> str:

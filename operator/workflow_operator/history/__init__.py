@@ -8,6 +8,7 @@ from workflow_operator.history.commits import Commit, EncodedCommit, commit_ids,
 from workflow_operator.history.events import (
     SCRIPT_RULES,
     TERMINAL_TYPES,
+    TYPE_CHARACTERS,
     CallRecord,
     Caught,
     CaughtStep,
@@ -17,10 +18,12 @@ from workflow_operator.history.events import (
     InstanceEvent,
     LetGo,
     Origin,
+    SignalInfo,
+    WaitedFor,
     decode_event,
     encode_event,
 )
-from workflow_operator.history.format import FORMAT_VERSION
+from workflow_operator.history.format import FORMAT_VERSION, rfc3339
 from workflow_operator.history.ports import DataBus, Delivery, QueueDepth, Release, WorkQueue
 from workflow_operator.history.status import InstanceStatus, StatusValue, decode_status, encode_status, fold
 from workflow_operator.history.subjects import InstanceKey
@@ -31,6 +34,7 @@ __all__ = [
     "MAX_NESTING",
     "SCRIPT_RULES",
     "TERMINAL_TYPES",
+    "TYPE_CHARACTERS",
     "CallRecord",
     "Caught",
     "CaughtStep",
@@ -49,7 +53,9 @@ __all__ = [
     "Origin",
     "QueueDepth",
     "Release",
+    "SignalInfo",
     "StatusValue",
+    "WaitedFor",
     "WorkQueue",
     "arguments_json",
     "commit_ids",
@@ -63,5 +69,6 @@ __all__ = [
     "fold",
     "matches",
     "named",
+    "rfc3339",
     "well_formed",
 ]

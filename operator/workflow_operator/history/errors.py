@@ -78,6 +78,14 @@ class NotFound(Terminal):
     """No such instance."""
 
 
+class RunFinished(Terminal):
+    """The instance has ended: nothing reaches it any more."""
+
+
+class TooManySignals(Terminal):
+    """The instance has received as many signals as it may, and taken too few of them."""
+
+
 class UnknownFormat(Terminal):
     """An event or status written by a newer release; left to a newer replica."""
 

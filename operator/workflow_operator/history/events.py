@@ -24,11 +24,12 @@ class EventType(StrEnum):
     TRANSITION = "transition"  # a marker: the script moved to a function; its payload is the memory
     TIMER_STARTED = "timerStarted"  # a sleep, and when it fires
     TIMER_FIRED = "timerFired"  # the completion of a sleep
-    CALL_STARTED = "callStarted"  # an attempt of a step that must not be made twice begins
+    CALL_STARTED = "callStarted"  # an attempt of a step that must not be made twice begins, or a wait that has an end
     ATTEMPT_FAILED = "attemptFailed"  # an attempt of a step failed, and when the next one is due
     CALL_COMPLETED = "callCompleted"  # the completion of any other host call: result or error
     OUTPUT = "output"  # finish(value): recorded, not terminal
     WAITING = "waiting"  # parked: no sandbox and no message until it wakes
+    SIGNAL = "signal"  # an input: an event from outside, for a script that waits for it, now or later
     CANCEL_REQUESTED = "cancelRequested"  # an input: someone wants the instance to end
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -46,6 +47,9 @@ class LetGo(StrEnum):
 # 0 is what 0.2.0 and older releases started: values lose what JSON loses, and nobody hears of rejections that are not
 # awaited. A run keeps the rules that it began with, so that what is recorded of it is recorded again in a replay.
 SCRIPT_RULES = 1
+
+TYPE_CHARACTERS = 100
+"""Of the type of an event from outside."""
 
 NOBODY = UUID(int=0)
 """The instance of an event that does not tell it."""
@@ -125,6 +129,26 @@ class Origin(Record, frozen=True, kw_only=True):
     generation: Number = 1
 
 
+class SignalInfo(Record, frozen=True, kw_only=True):
+    """An event from outside: what tells it from every other one of its run, its type, and who sent it, if known."""
+
+    id: str
+    type: str
+    sender: str | None = None
+
+
+class WaitedFor(Record, frozen=True, kw_only=True):
+    """What a parked run waits for: a ``timer``, a ``retry`` or an ``event`` of one of ``types``.
+
+    ``until``: when it ends by itself, in RFC 3339.
+    """
+
+    kind: str
+    name: str
+    until: str | None = None
+    types: tuple[str, ...] = ()
+
+
 class InstanceEvent(Record, frozen=True, kw_only=True):
     """One event of the history. ``sequence``, ``previous``, ``place`` and ``size`` are the transport's, not part of it.
 
@@ -133,7 +157,7 @@ class InstanceEvent(Record, frozen=True, kw_only=True):
     ``size`` is the bytes of the payload, and adds up to those of the commit.
     """
 
-    VALUES: ClassVar = ("input", "memory", "output", "result")
+    VALUES: ClassVar = ("input", "memory", "output", "payload", "result")
     TIMES: ClassVar = ("time", "started_at", "fire_at", "retry_at", "wake_at")
 
     version: Literal[1, 2]
@@ -162,6 +186,12 @@ class InstanceEvent(Record, frozen=True, kw_only=True):
     fire_at: datetime | None = None
     retry_at: datetime | None = None
     wake_at: datetime | None = None
+    # Of `waiting`: the first few things that it waits for.
+    on: tuple[WaitedFor, ...] = ()
+    # Of `signal`: which it is; of a completion: the sequence of the signal that is its result.
+    signal: SignalInfo | None = None
+    signal_sequence: Number | None = None
+    payload: Carried = None
     reason: str | None = None
     executor: ExecutorRef | None = None
     # Of `started`: what the script runs by; see SCRIPT_RULES.

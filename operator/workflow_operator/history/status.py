@@ -17,6 +17,7 @@ from workflow_operator.history.events import (
     ExecutorRef,
     InstanceEvent,
     Origin,
+    WaitedFor,
 )
 from workflow_operator.history.format import FORMAT_VERSION, Carried, Number, Record, always, decode
 from workflow_operator.history.subjects import InstanceKey
@@ -33,9 +34,10 @@ class InstanceStatus(Record, frozen=True, kw_only=True):
     """The state of an instance after the event with ``history_sequence``.
 
     ``steps`` counts the transitions and the completed host calls. ``executor`` is who wrote last, None until an
-    executor wrote anything. ``wake_at`` is set while the instance is parked for a time. ``history_bytes`` is the size
-    of its events, None where a release that did not count them folded the first of them. ``sequence`` is the position
-    in the status stream: the transport's, not part of the payload.
+    executor wrote anything. ``wake_at`` is set while the instance is parked for a time, ``waiting_for`` tells for what.
+    ``signals_received`` counts events from outside, ``signals_taken`` those that a wait of the script got.
+    ``history_bytes`` is the size of its events, None where a release that did not count them folded the first of them.
+    ``sequence`` is the position in the status stream: the transport's, not part of the payload.
     """
 
     VALUES: ClassVar = ("input", "memory", "output")
@@ -59,6 +61,9 @@ class InstanceStatus(Record, frozen=True, kw_only=True):
     executor: ExecutorRef | None = None
     parked: bool = always(False)
     wake_at: datetime | None = always(None)
+    waiting_for: tuple[WaitedFor, ...] = ()
+    signals_received: Number = 0
+    signals_taken: Number = 0
     cancel_requested: bool = False
     history_sequence: Number
     history_bytes: Number | None = None
@@ -100,14 +105,14 @@ def fold(status: InstanceStatus | None, event: InstanceEvent) -> InstanceStatus:
         "history_bytes": None if status.history_bytes is None else status.history_bytes + event.size,
         "parked": event.type is EventType.WAITING,
         "wake_at": event.wake_at,
+        "waiting_for": event.on,
     }
     for field in ("memory", "output"):
         if event.has(field):
             changes[field] = getattr(event, field)
     if event.executor is not None:
         changes["executor"] = event.executor
-    if event.type in _STEPS:
-        changes["steps"] = status.steps + 1
+    changes |= _counted(status, event)
     if event.type is EventType.CANCEL_REQUESTED:
         changes["cancel_requested"] = True
     if event.type in _ENDS:
@@ -115,6 +120,17 @@ def fold(status: InstanceStatus | None, event: InstanceEvent) -> InstanceStatus:
         if event.error is not None:
             changes["error"] = event.error
     return status.replace(**changes)
+
+
+def _counted(status: InstanceStatus, event: InstanceEvent) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    if event.type in _STEPS:
+        counts["steps"] = status.steps + 1
+    if event.type is EventType.SIGNAL:
+        counts["signals_received"] = status.signals_received + 1
+    if event.signal_sequence is not None:
+        counts["signals_taken"] = status.signals_taken + 1
+    return counts
 
 
 def _begin(event: InstanceEvent) -> InstanceStatus:

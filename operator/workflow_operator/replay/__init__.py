@@ -20,6 +20,7 @@ from workflow_operator.replay.claims import (
     silent_claimers,
 )
 from workflow_operator.replay.replay import Delivery, Mode, New, Recorded, Replay, Start, Unanswered
+from workflow_operator.replay.signals import Signals
 
 __all__ = [
     "Abandon",
@@ -33,6 +34,7 @@ __all__ = [
     "Recorded",
     "Replay",
     "Sight",
+    "Signals",
     "Sleeping",
     "Start",
     "Unanswered",

@@ -22,9 +22,10 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Sleeping:
-    """Parked, and not due before ``until``; ``cause`` is the sequence of the event that parked it."""
+    """Parked, and not due before ``until``, or before somebody else appends something; ``cause`` is the sequence of the
+    event that parked it."""
 
-    until: datetime
+    until: datetime | None
     cause: int
 
 
@@ -88,7 +89,7 @@ def next_action(events: Sequence[InstanceEvent], sight: Sight) -> NextAction:
     epoch = sum(event.type is EventType.CLAIMED for event in events)
     if (request := cancel_request(events)) is not None:
         return Cancel(epoch, request.reason or "")
-    if last.type is EventType.WAITING and last.wake_at is not None and last.wake_at > sight.now:
+    if last.type is EventType.WAITING and (last.wake_at is None or last.wake_at > sight.now):
         return Sleeping(last.wake_at, last.sequence)
     crashes = crashes_in_a_row(events, sight.released, sight.alive)
     if crashes >= sight.crash_limit:

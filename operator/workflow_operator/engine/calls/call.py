@@ -11,7 +11,7 @@ from workflow_operator.engine.calls.policy import Policy
 from workflow_operator.engine.clock import Clock, time_of
 from workflow_operator.engine.limits import EngineLimits
 from workflow_operator.engine.outcome import Outcome, Parked, Slot, slice_is_over
-from workflow_operator.history import CallRecord, EventType, InstanceEvent, InstanceKey
+from workflow_operator.history import CallRecord, EventType, InstanceEvent, InstanceKey, WaitedFor
 from workflow_operator.http import Answer
 from workflow_operator.http import Request as HttpRequest
 from workflow_operator.javascript.host import Arguments, HostCall, Take
@@ -65,8 +65,8 @@ class Run(Protocol):
     async def flush(self) -> None:
         """Store all that is gathered."""
 
-    async def park(self, until: datetime) -> Parked:
-        """Record that the run waits; it is to be queued again at that time."""
+    async def park(self, until: datetime | None, on: tuple[WaitedFor, ...] = ()) -> Parked:
+        """Record that the run waits, and for what; it is to be queued again at that time, if there is one."""
 
 
 Handle: TypeAlias = Callable[[Run, New | Unanswered, HostCall], Awaitable[Outcome | None]]
@@ -119,7 +119,16 @@ class Function:
     policy: Callable[[Arguments], Policy]
 
 
-AsyncKind: TypeAlias = Timer | Request | Function
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A call that gives a promise of an event from outside: of one of the arguments' ``types``, within ``timeout``
+    milliseconds if there is one."""
+
+    name: str
+    take: Take
+
+
+AsyncKind: TypeAlias = Timer | Request | Function | Wait
 
 
 def identity(kind: AsyncKind, arguments: Arguments) -> Arguments:

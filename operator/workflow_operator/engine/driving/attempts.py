@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -71,6 +72,10 @@ class Attempts:
         """When a pause or the time of an attempt is over."""
         deadlines = [attempt.deadline for attempt in self._running.values()]
         return min((date for date in (*deadlines, self._retries.first()) if date is not None), default=None)
+
+    def pauses(self) -> Iterator[tuple[Pending, datetime]]:
+        """The steps that are to be tried again, and when."""
+        return self._retries.all()
 
     async def begin(self, pending: Pending) -> dict[str, Any] | None:
         """Begin the next attempt: what its turn tells. None if it may not be made; that is recorded then."""

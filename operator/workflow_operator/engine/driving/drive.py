@@ -317,7 +317,8 @@ async def _settle(context: DriveContext, held: Holding, *, confirmed: bool = Fal
 
 
 async def _let_sleep(context: DriveContext, held: Holding, parked: Parked) -> Fate:
-    await context.queue.enqueue_at(held.key, parked.until)
+    if parked.until is not None:
+        await context.queue.enqueue_at(held.key, parked.until)
     await held.ack()
     # While the message was held, the queue refused another one: whoever appended an input meanwhile relies on this.
     if news := await context.bus.query_history(held.key, after=parked.cause, slim=True):

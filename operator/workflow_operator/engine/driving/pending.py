@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from workflow_operator.engine.calls import AsyncKind, Timer
+from workflow_operator.engine.calls import AsyncKind, Function, Request
 from workflow_operator.engine.clock import shown_ms
 from workflow_operator.history import CallRecord, ErrorInfo, InstanceEvent, Json
 from workflow_operator.javascript.host import ASKED, AsyncCall
@@ -32,8 +33,8 @@ class Pending:
 
     @property
     def holds(self) -> bool:
-        """Whether the run does not end before it: a sleep is dropped."""
-        return not isinstance(self.kind, Timer)
+        """Whether the run does not end before it: a sleep or a wait is dropped."""
+        return isinstance(self.kind, Function | Request)
 
 
 class Dates:
@@ -49,6 +50,9 @@ class Dates:
 
     def drop(self, pending: Pending) -> None:
         self._due.pop(pending, None)
+
+    def all(self) -> Iterator[tuple[Pending, datetime]]:
+        return iter(self._due.items())
 
     def first(self) -> datetime | None:
         while self._heap:

@@ -17,7 +17,7 @@ from workflow_operator.engine.driving.turns import Turns
 from workflow_operator.engine.limits import EngineLimits
 from workflow_operator.engine.measures import count_call, counted_limits
 from workflow_operator.engine.outcome import Cancelled, Failed, Outcome, Parked, Slot, Succeeded
-from workflow_operator.history import CallRecord, EventType, InstanceEvent, InstanceKey, Json
+from workflow_operator.history import CallRecord, EventType, InstanceEvent, InstanceKey, Json, WaitedFor
 from workflow_operator.history.errors import (
     CpuLimit,
     EngineCrash,
@@ -112,9 +112,13 @@ class Script:
         self._begun = host.clock.now()
         self.limits = host.limits
         self._answer: InstanceEvent | None = None
+        self._received = 0
         self._log = host.log
         self._lines = ExecutionLines(host.limits.sandbox.log_bytes)
         self._turns = Turns(self, self._replay, lambda text: self._print(LogLine("warn", text)))
+        for event in events:
+            self._input(event)
+        tail.received = self._input
 
     async def run(self, sandboxes: Sandboxes) -> Outcome:
         """Run the script from its top.
@@ -178,6 +182,7 @@ class Script:
                 self._print(message)
             case Returned():
                 self._replay.check_finished()
+                self._turns.ended()
                 output = message.output if self._output is None else self._output.output
                 return Succeeded(output, message.caught)
             case HostCall(attempt=None):
@@ -309,10 +314,22 @@ class Script:
     def busy(self) -> bool:
         return self._turns.busy
 
-    async def park(self, until: datetime) -> Parked:
+    async def park(self, until: datetime | None, on: tuple[WaitedFor, ...] = ()) -> Parked:
         await self._turns.finish_requests()
-        waiting = await self._tail.append(EventType.WAITING, wake_at=until)
+        received = self._received
+        waiting = await self._tail.append(EventType.WAITING, wake_at=until, on=on)
+        if self._received > received:
+            # Who sent it relies on whoever drives the run, and that is nobody from here on.
+            until = self.now()
+            waiting = await self._tail.append(EventType.WAITING, wake_at=until, on=on)
         return Parked(until, waiting.sequence)
+
+    def _input(self, event: InstanceEvent) -> None:
+        if event.type is EventType.SIGNAL:
+            self._received += 1
+            self._turns.received(event)
+        else:
+            self._turns.taken(event)
 
     async def record(self, kind: EventType, call: CallRecord, **fields: Any) -> InstanceEvent:
         self.check_room(kind)

@@ -67,6 +67,7 @@ class Tail:
         self._sent: Sequence[InstanceEvent] = ()
         self._last = events[-1]
         self._mine: frozenset[UUID] = frozenset()
+        self._seen: set[UUID] = set()
         # What could not be stored for its size, and what the script did after it.
         self._dropped: frozenset[UUID] = frozenset()
         # Held during an append, so that whoever stops the script never leaves one half done.
@@ -77,6 +78,8 @@ class Tail:
         # Called when the script is overtaken while it asks for nothing.
         self.stop: Callable[[], object] = lambda: None
         self.cancelled: InstanceEvent | None = None
+        # Called with each signal that somebody else has appended.
+        self.received: Callable[[InstanceEvent], object] = lambda event: None
         # The history was told and not read, and nothing was appended to it: if there is more, it is to be read first.
         self.unread = False
         if self.sequence == 0:
@@ -306,5 +309,9 @@ class Tail:
             whom = f"executor {overtaking.executor.id}" if overtaking.executor else "somebody else"
             raise Overtaken(f"instance {self._key}: {overtaking.type} by {whom}")
         self.cancelled = self.cancelled or cancel_request(foreign)
+        for event in foreign:
+            if event.type is EventType.SIGNAL and event.event_id not in self._seen:
+                self._seen.add(event.event_id)
+                self.received(event)
         if foreign and len(foreign) == len(news):
             self._take(foreign)

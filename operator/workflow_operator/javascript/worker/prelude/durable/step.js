@@ -108,6 +108,23 @@ function sleep(name, duration, given) {
   return call('step.sleep', members.sleep, `{"name":${shown},"duration":${milliseconds(duration, 'step.sleep')}}`, { name }, signalOf(signal, 'step.sleep'));
 }
 
+function waitForEvent(name, given) {
+  const shown = nameOf(name, 'step.waitForEvent');
+  const { type, timeout, signal } = options(given, { __proto__: null, type: 1, timeout: 1, signal: 1 }, 'step.waitForEvent: the second argument');
+  const types = typeof type === 'string' ? [type] : listOf(type, 'step.waitForEvent: type');
+  if (types.length < 1 || types.length > 16) throw new RealTypeError(`step.waitForEvent: expected 1 to 16 types, got ${types.length}`);
+  let list = '';
+  for (let i = 0; i < types.length; i++) list += `${i === 0 ? '' : ','}${typeOf(types[i])}`;
+  const wait = timeout === undefined ? '' : `,"timeout":${milliseconds(timeout, 'step.waitForEvent: timeout')}`;
+  return call('step.waitForEvent', members.waitForEvent, `{"name":${shown},"types":[${list}]${wait}}`, { name }, signalOf(signal, 'step.waitForEvent'));
+}
+
+function typeOf(type) {
+  if (typeof type !== 'string' || type === '' || type.length > 100)
+    throw new RealTypeError(`step.waitForEvent: expected types of 1 to 100 characters, got ${typeof type === 'string' ? `one of ${type.length}` : describe(type)}`);
+  return stringify(type);
+}
+
 // --- races and lists: plain JavaScript, which records nothing
 
 async function race(branches) {
@@ -180,12 +197,12 @@ const promised = (name, fn) => ({ [name](...values) {
 } }[name]);
 const members = nativeMembers({
   do: promised('do', do_), sleep: promised('sleep', sleep), sleepUntil: promised('sleepUntil', sleepUntil),
-  map: promised('map', map), race: promised('race', race), info,
+  waitForEvent: promised('waitForEvent', waitForEvent), map: promised('map', map), race: promised('race', race), info,
 });
 const step = function (...values) { throw new RealTypeError('step: expected one of its members, use step.do(name, fn)'); };
 const names = keys(members);
 for (let i = 0; i < names.length; i++) hide(step, names[i], members[names[i]]);
-for (const name of ['waitForEvent', 'sendEvent', 'invoke', 'job', 'shield', 'publish', 'continueAsNew']) {
+for (const name of ['sendEvent', 'invoke', 'job', 'shield', 'publish', 'continueAsNew']) {
   const refused = { [name](...values) { throw notAvailable(`step.${name} is not available in this version`); } }[name];
   hide(step, name, native(refused, name));
 }
