@@ -45,7 +45,7 @@ from benchmarks.measure import (
 from benchmarks.scripts import FIFTY, FIVE, ONE, SCRIPTS
 from dev import tools
 from dev.control_plane import ControlPlane, free_ports
-from dev.stack import COMMAND, CRD_FILE, LEASHED, PROJECT, Stack
+from dev.stack import COMMAND, CRDS, LEASHED, PROJECT, Stack
 from workflow_operator.jetstream import EmbeddedServer
 
 AT_ONCE = 32
@@ -211,7 +211,7 @@ def installation(
 def prepare(control_plane: ControlPlane, project: Path) -> None:
     """A namespace, and a second resource with the same schema, which nobody watches."""
     control_plane.kubectl("create", "namespace", NAMESPACE)
-    crd = yaml.safe_load((project / CRD_FILE).read_text())
+    crd = yaml.safe_load((project / CRDS / "workflowruns.yaml").read_text())
     crd["metadata"]["name"] = "floorruns.workflow-operator.dev"
     crd["spec"]["names"] = {"kind": "FloorRun", "listKind": "FloorRunList", "plural": "floorruns"}
     control_plane.kubectl("apply", "-f", "-", input=json.dumps(crd))

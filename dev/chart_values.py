@@ -30,7 +30,7 @@ from dev.chart_pods import (
 from workflow_operator.app.settings import Settings
 
 SET_BY_TEMPLATES = frozenset(
-    {"watch_namespaces"} | {each.name for each in fields(Settings) if each.name.startswith("nats_")}
+    {"watch_namespaces", "signal_senders"} | {each.name for each in fields(Settings) if each.name.startswith("nats_")}
 )
 """Settings that follow from other values."""
 NOT_OFFERED = frozenset({"health_port", "health_host", "identity"})
@@ -73,6 +73,14 @@ class Crds(Strict):
         "",
         description="`workflowruns.workflow-operator.dev`, with keep off: you know that helm uninstall deletes this "
         "CRD, and with it all WorkflowRuns of all namespaces.",
+    )
+
+
+class Signals(Strict):
+    verify_sender: bool = Field(
+        True,
+        description="Hold spec.sender of a WorkflowSignal to who creates it, by a ValidatingAdmissionPolicy. Off, and "
+        "with watchNamespaces: no script gets a sender.",
     )
 
 
@@ -320,6 +328,7 @@ class Values(Strict):
         "and no cluster-scoped object but the CRDs.",
     )
     crds: Crds = Field(Crds(), description="The CRDs.")
+    signals: Signals = Field(Signals(), description="Events from outside, as WorkflowSignals.")
     rbac: Rbac = Field(Rbac(), description="Rights.")
     service_account: ServiceAccount = Field(ServiceAccount(), description="The operator's identity.")
     settings: SettingsValues = Field(  # type: ignore[valid-type]

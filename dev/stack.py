@@ -20,14 +20,14 @@ from workflow_operator.jetstream import EmbeddedServer
 from workflow_operator.jetstream.streams.permissions import Role, inbox_prefix, permissions
 
 PROJECT = Path(__file__).parents[1]
-CRD_FILE = Path("crds") / "workflowruns.yaml"
+CRDS = Path("crds")
 RBAC_FILE = Path("charts") / "workflow-operator" / "files" / "rbac.yaml"
 """Both below the project's folder."""
 LEASHED = PROJECT / "dev" / "leashed.py"
 # -P: nothing of the folder dev/ may shadow a module.
 COMMAND = (sys.executable, "-P", str(LEASHED))
 """Runs the role that is named behind it."""
-CRD_NAME = "workflowruns.workflow-operator.dev"
+CRD_NAMES = ("workflowruns.workflow-operator.dev", "workflowsignals.workflow-operator.dev")
 ACCOUNT = "workflow-operator"
 """Name of the operator's ServiceAccount, and of its namespace."""
 
@@ -182,10 +182,10 @@ class Stack:
         """CRD, namespace, RBAC and the operators' kubeconfig; what is there already stays."""
         kubectl = self.control_plane.kubectl
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ACCOUNT}}
-        kubectl("apply", "-f", str(self._project / CRD_FILE))
+        kubectl("apply", "-f", str(self._project / CRDS))
         kubectl("apply", "-f", "-", input=json.dumps(namespace))
         kubectl("apply", "-f", str(self._project / RBAC_FILE))
-        kubectl("wait", "--for=condition=Established", f"crd/{CRD_NAME}", "--timeout=30s")
+        kubectl("wait", "--for=condition=Established", *(f"crd/{name}" for name in CRD_NAMES), "--timeout=30s")
         self.control_plane.service_account_kubeconfig(ACCOUNT, ACCOUNT, self.kubeconfig)
 
     def start_operator(self, **env: str) -> Process:

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dev.chart import BEGIN, CHART, CRD, END, crd_template, generated, with_table
+from dev.chart import BEGIN, CHART, CRDS, END, crd_template, generated, with_table
 from dev.chart_values import NOT_OFFERED, SET_BY_TEMPLATES, Values, tunable
 from workflow_operator.app.settings import Settings
 from workflow_operator.resources.run import RunSpec
+from workflow_operator.resources.signal import SignalSpec
 
 GENERATED = generated()
 
@@ -49,12 +50,14 @@ def test_what_the_chart_says_of_itself_is_so() -> None:
         f"workflow-operator:{chart['appVersion']}",
         f"{nats.repository}:{nats.tag}",
     ]
-    crd = yaml.safe_load(CRD.read_text())
-    [described] = told["crds"]
-    assert (described["name"], described["kind"]) == (crd["metadata"]["name"], crd["spec"]["names"]["kind"])
-    assert [described["version"]] == [version["name"] for version in crd["spec"]["versions"]]
+    crds = [yaml.safe_load(file.read_text()) for file in sorted(CRDS.glob("*.yaml"))]
+    for described, crd in zip(told["crds"], crds, strict=True):
+        assert (described["name"], described["kind"]) == (crd["metadata"]["name"], crd["spec"]["names"]["kind"])
+        assert [described["version"]] == [version["name"] for version in crd["spec"]["versions"]]
+    specs = {"WorkflowRun": RunSpec, "WorkflowSignal": SignalSpec}
+    assert {example["kind"] for example in told["crdsExamples"]} == specs.keys()
     for example in told["crdsExamples"]:
-        RunSpec.model_validate(example["spec"])
+        specs[example["kind"]].model_validate(example["spec"])
 
 
 def test_every_value_is_explained() -> None:
@@ -73,6 +76,8 @@ def test_every_value_is_explained() -> None:
     ],
     ids=["no comment", "braces", "no name"],
 )
-def test_a_crd_that_cannot_be_a_template_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=str(CRD)):
-        crd_template(text)
+def test_a_crd_that_cannot_be_a_template_is_refused(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "crd.yaml"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=str(file)):
+        crd_template(file)

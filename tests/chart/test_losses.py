@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dev import tools
-from dev.chart import CHART, CRD
+from dev.chart import CHART, CRDS
 from dev.control_plane import ControlPlane, ControlPlaneError
 from tests.chart.rendering import RenderingFailed, run_helm
 
@@ -65,7 +65,8 @@ def release(cluster: ControlPlane, helm: Path) -> Iterator[Release]:
     release = Release(helm, cluster, namespace)
     yield release
     release.uninstall()
-    cluster.kubectl("delete", "crd", NAME, "--ignore-not-found", "--timeout=60s")
+    names = (NAME, "workflowsignals.workflow-operator.dev")
+    cluster.kubectl("delete", "crd", *names, "--ignore-not-found", "--timeout=60s")
 
 
 def _run_is_there(cluster: ControlPlane) -> bool:
@@ -107,7 +108,7 @@ def test_a_crd_of_an_older_chart_is_not_dropped_either(watched: str, release: Re
 
 
 def test_an_older_release_that_never_held_the_crd_says_so_once(release: Release, cluster: ControlPlane) -> None:
-    cluster.kubectl("apply", "-f", str(CRD))
+    cluster.kubectl("apply", "-f", str(CRDS))
     values = f"watchNamespaces={{default}},{WITHOUT}"
     release("install", values, chart=PREVIOUS_CHART)
     with pytest.raises(RenderingFailed, match="an older chart made it") as raised:
@@ -119,7 +120,7 @@ def test_an_older_release_that_never_held_the_crd_says_so_once(release: Release,
 
 
 def test_a_crd_of_somebody_else_hinders_nobody(release: Release, cluster: ControlPlane) -> None:
-    cluster.kubectl("apply", "-f", str(CRD))
+    cluster.kubectl("apply", "-f", str(CRDS))
     release("install", WITHOUT)
     release("upgrade", WITHOUT)
 

@@ -10,7 +10,7 @@ from unittest.mock import patch
 import pytest
 import yaml
 
-from dev.chart import CHART, CRD
+from dev.chart import CHART, CRDS
 from dev.chart_pods import SELECTOR_LABELS
 from dev.chart_values import Values
 from tests.chart.conftest import Render
@@ -203,12 +203,34 @@ def test_nobody_is_given_the_status_or_another_kind(rendered: Rendered) -> None:
                 assert set(rule["verbs"]) <= {"get", "list", "watch"}
 
 
-def test_the_crd_is_the_one_of_the_project(rendered: Rendered) -> None:
-    crd = find(rendered["default"], "CustomResourceDefinition")
+@pytest.mark.parametrize("file", sorted(CRDS.glob("*.yaml")), ids=lambda file: file.stem)
+def test_the_crds_are_those_of_the_project(rendered: Rendered, file: Path) -> None:
+    crd = find(rendered["default"], "CustomResourceDefinition", f"{file.stem}.workflow-operator.dev")
     kept = {"helm.sh/resource-policy": "keep", "argocd.argoproj.io/sync-options": "Prune=false"}
     assert crd["metadata"]["annotations"] == kept
     del crd["metadata"]["annotations"], crd["metadata"]["labels"]
-    assert crd == yaml.safe_load(CRD.read_text())
+    assert crd == yaml.safe_load(file.read_text())
+
+
+def test_who_may_approve_may_nothing_else(rendered: Rendered) -> None:
+    rules = find(rendered["default"], "ClusterRole", "-approver")["rules"]
+    assert {(name, verb) for rule in rules for name in rule["resources"] for verb in rule["verbs"]} == {
+        *(("workflowsignals", verb) for verb in ("create", "get", "list", "watch", "delete")),
+        *(("workflowruns", verb) for verb in ("get", "list", "watch")),
+    }
+    # To write a run is not to approve it.
+    for rule in find(rendered["default"], "ClusterRole", "-edit")["rules"]:
+        assert "workflowsignals" not in rule["resources"]
+
+
+def test_a_script_gets_a_sender_only_where_one_is_checked(render: Render) -> None:
+    for values, checked in (({}, True), ({"signals": {"verifySender": False}}, False), (SCENARIOS["tenant"], False)):
+        objects = render(values)
+        policies = [each for each in objects if each["kind"].startswith("ValidatingAdmissionPolicy")]
+        data = find(objects, "ConfigMap")["data"]
+        assert (len(policies), data.get("WORKFLOW_OPERATOR_SIGNAL_SENDERS")) == (
+            (2, "verified") if checked else (0, None)
+        )
 
 
 def test_the_program_reads_from_the_config_map_what_the_values_say(render: Render) -> None:

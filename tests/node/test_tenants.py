@@ -12,7 +12,7 @@ from dev.node.choose import Cluster
 from dev.node.node import NodeError
 from tests.e2e.scripts import QUICK, TICKING
 from tests.e2e.world import FINAL, assert_sound, drivers
-from tests.fixtures.workflowruns import CRD_FILE
+from tests.fixtures.workflowruns import CRDS
 from tests.node.release import TIMEOUT, Release, condition, numbered, objects_of
 
 TENANT = "tenant"
@@ -49,7 +49,7 @@ subjects: [{{kind: ServiceAccount, name: installer, namespace: {TENANT}}}]
 @pytest.fixture(scope="module")
 def tenant(node: Cluster, images: Path, chart: Path) -> Iterator[Release]:
     """The chart in one namespace, installed with that namespace's rights alone, and with separate executors."""
-    node.kubectl("apply", f"--filename={CRD_FILE}")
+    node.kubectl("apply", f"--filename={CRDS}")
     release = Release(node, chart, TENANT, TENANT)
     node.kubectl("apply", "--filename=-", input=RIGHTS)
     release.helm(

@@ -8,45 +8,50 @@ from typing import Any
 import pytest
 import yaml
 
-from workflow_operator.resources.crd import crd
+from workflow_operator.resources.crd import crd, signal_crd
 from workflow_operator.resources.generate import (
     BEGIN,
     CRD_FILE,
     END,
     REFERENCE_FILE,
+    SIGNAL_CRD_FILE,
+    SIGNAL_REFERENCE_FILE,
     SPEC_FILE,
     main,
     with_field_reference,
 )
 
 PROJECT = Path(__file__).parents[2]
+WHOLE = (CRD_FILE, SIGNAL_CRD_FILE, SPEC_FILE)
+PAGES = (REFERENCE_FILE, SIGNAL_REFERENCE_FILE)
 
 
 def test_the_committed_files_are_the_generated_ones(tmp_path: Path) -> None:
-    for file in (CRD_FILE, SPEC_FILE, REFERENCE_FILE):
-        (tmp_path / file).parent.mkdir(parents=True)
+    for file in (*WHOLE, *PAGES):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(PROJECT / file, tmp_path / file)
-    for file in (CRD_FILE, SPEC_FILE):
+    for file in WHOLE:
         (tmp_path / file).write_text("")
     main(tmp_path)
-    for file in (CRD_FILE, SPEC_FILE, REFERENCE_FILE):
+    for file in (*WHOLE, *PAGES):
         assert (tmp_path / file).read_text() == (PROJECT / file).read_text(), f"{file} is stale: run `make crds`"
 
 
-def test_the_file_holds_the_crd() -> None:
+def test_the_files_hold_the_crds() -> None:
     assert yaml.safe_load((PROJECT / CRD_FILE).read_text()) == crd()
+    assert yaml.safe_load((PROJECT / SIGNAL_CRD_FILE).read_text()) == signal_crd()
 
 
 @pytest.mark.parametrize("page", ["", BEGIN, END, f"{BEGIN}{END}{END}"])
 def test_a_page_without_its_markers_is_refused(page: str) -> None:
     with pytest.raises(ValueError, match="must hold"):
-        with_field_reference(page)
+        with_field_reference(page, crd())
 
 
 def test_generating_twice_changes_nothing() -> None:
     page = f"# Head\n\n{BEGIN}\n{END}\n\ntail\n"
-    once = with_field_reference(page)
-    assert with_field_reference(once) == once
+    once = with_field_reference(page, crd())
+    assert with_field_reference(once, crd()) == once
     assert once.startswith("# Head\n\n")
     assert once.endswith("\n\ntail\n")
 

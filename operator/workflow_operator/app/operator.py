@@ -35,6 +35,7 @@ from workflow_operator.reconcile import (
     OutlivedInstances,
     Reconciler,
     Reporter,
+    SignalDesk,
     StatusWriter,
     count_runs,
     nats_problem,
@@ -141,6 +142,7 @@ class _Replica:
         writer = StatusWriter(api, objects, self._reporter)
         self._cluster = ClusterSide(api, objects, writer, cluster_id)
         self._stored_again: Callable[[], None] = lambda: None
+        self._signals = SignalDesk(api, self._clock.now, senders=settings.signal_senders == "verified")
         self._announcer = Announcer(objects, writer, self._outage, self._clock.now, self._clock.sleep)
 
     def parts(self) -> dict[str, Coroutine[Any, Any, None]]:
@@ -149,7 +151,7 @@ class _Replica:
         return {
             "engine": self._engine(),
             "announcer": self._announcer.run(),
-            "watch": watch_runs(objects, pulse=self._pulse, namespaces=namespaces),
+            "watch": watch_runs(objects, pulse=self._pulse, namespaces=namespaces, signals=self._signals),
             "pulse": end_with_the_watch(self._pulse, self._api_server, time.monotonic, self._clock.sleep),
             "events": self._reporter.run(),
         }
@@ -195,6 +197,7 @@ class _Replica:
                 "statuses": _follow(watcher.statuses(), observers),
                 "pending": _follow(watcher.pending(), observers),
                 "reconcile": reconciler.run(settings.reconcile_workers),
+                "signals": self._signals.run(runner, members),
                 "count": count_runs(self._cluster.objects, members, self._clock.sleep),
                 "queue depth": follow_queue_depth(transport.queue, self._clock),
                 "stored bytes": follow_stored_bytes(partial(stored_bytes, transport.connection), self._clock),
@@ -248,6 +251,7 @@ class _Replica:
         )
         members.on_change(reconciler.shares_changed)
         members.on_change(orphans.shares_changed)
+        members.on_change(self._signals.shares_changed)
         transport.connection.on_reconnect(reconciler.transport_changed)
         return reconciler, orphans, OutlivedInstances(self._cluster.objects, runner)
 

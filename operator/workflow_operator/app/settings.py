@@ -160,6 +160,11 @@ class Settings:
         description="Where scripts may send no requests, as in egress_allow; 0.0.0.0/0, ::/0: nowhere. What is said "
         "of a namespace comes before what is said of all, and what is allowed before what is denied.",
     )
+    signal_senders: Literal["verified", "ignored"] = _setting(
+        "ignored",
+        description="Whether a script gets the sender that a WorkflowSignal names. verified: an admission policy, as "
+        "the chart's, holds it to who creates the object; ignored: there is none.",
+    )
     payload_bytes: int = _setting(256 * 1024, ge=1, description="Bytes of one value as JSON: input, payload or output.")
 
     namespace_log_bytes_per_minute: int = _setting(

@@ -163,17 +163,19 @@ def output_command(name: str, namespace: str | None, local: bool, memory: bool) 
 @click.argument("kind", metavar="TYPE")
 @click.option("--data", metavar="JSON|@FILE", help="Its payload: JSON, or a file of JSON or YAML. Default: null.")
 @click.option("--id", "signal_id", metavar="ID", help="Of several with one ID the script gets the first.")
+@click.option("--direct", is_flag=True, help="Append it to the history in NATS, without an object.")
 def signal_command(
-    name: str, namespace: str | None, local: bool, kind: str, data: str | None, signal_id: str | None
+    name: str, namespace: str | None, local: bool, kind: str, data: str | None, signal_id: str | None, direct: bool
 ) -> None:
     """Send an event of a TYPE to a run: its script gets it from step.waitForEvent, now or later.
 
-    It is appended to the history, in NATS where WORKFLOW_OPERATOR_NATS_URL is set, and otherwise of a local run.
+    Creates a WorkflowSignal in the cluster of kubectl, with you as its sender. To a local run, and with --direct, it
+    is appended to the history, in NATS where WORKFLOW_OPERATOR_NATS_URL is set.
     """
     with _loading():
         from workflow_operator.cli import look, send
 
-    send.signal(look.wanted(name, namespace, local=local), kind, data, signal_id)
+    send.signal(look.wanted(name, namespace, local=local), kind, data, signal_id, direct=direct)
 
 
 @main.command("replay")

@@ -2,31 +2,53 @@
 
 from __future__ import annotations
 
+import os
 import uuid
+from typing import Any
 
 import click
 
 from workflow_operator.app import roles
+from workflow_operator.app.local import latest
 from workflow_operator.app.settings import Settings
 from workflow_operator.cli.given import given_value
 from workflow_operator.cli.look import Wanted, reach
 from workflow_operator.cli.work import execute
 from workflow_operator.history import Json, SignalInfo
+from workflow_operator.history.errors import InvalidInput
+from workflow_operator.resources.names import API_VERSION, SIGNAL_KIND
 
 
-def signal(asked: Wanted, kind: str, given: str | None, signal_id: str | None) -> None:
-    """Append it to the history, and say so."""
-    info = SignalInfo(id=signal_id or str(uuid.uuid4()), type=kind)
-    sequence = execute(_sent(asked, info, payload(given)))
-    click.echo(f"event {info.type} with ID {info.id} is sequence {sequence} of the history")
+def signal(asked: Wanted, kind: str, given: str | None, signal_id: str | None, *, direct: bool) -> None:
+    """Send it: to a local run, straight into the history, or as an object."""
+    try:
+        value = None if given is None else given_value("--data", given)
+    except InvalidInput as error:
+        raise click.UsageError(str(error)) from error
+    if direct or asked.local or latest(asked.namespace, asked.name) is not None:
+        info = SignalInfo(id=signal_id or str(uuid.uuid4()), type=kind)
+        sequence = execute(_appended(asked, info, Json.of(value)))
+        click.echo(f"event {info.type} with ID {info.id} is sequence {sequence} of the history")
+    else:
+        created = execute(_created(asked, kind, value, signal_id))
+        click.echo(f"workflowsignal/{created} created")
 
 
-async def _sent(asked: Wanted, info: SignalInfo, value: Json) -> int:
+async def _appended(asked: Wanted, info: SignalInfo, payload: Json) -> int:
     async with reach(asked) as (transport, key):
         runner = roles.workflow_runner(transport, Settings().engine_limits())
-        return await runner.signal(key, info, value)
+        return await runner.signal(key, info, payload)
 
 
-def payload(given: str | None) -> Json:
-    """What --data says: JSON, or @FILE; null where it is not given."""
-    return Json.NULL if given is None else Json.of(given_value("--data", given))
+async def _created(asked: Wanted, kind: str, payload: Any, signal_id: str | None) -> str:
+    from workflow_operator.cluster import WorkflowRunClient, load_configuration
+
+    if asked.namespace is None:
+        raise InvalidInput(f"{asked}: expected NAMESPACE/NAME of a run in the cluster")
+    async with WorkflowRunClient(await load_configuration(os.environ)) as api:
+        spec = {"runRef": {"name": asked.name}, "type": kind, "payload": payload, "sender": await api.user()}
+        if signal_id is not None:
+            spec["id"] = signal_id
+        metadata = {"generateName": f"{asked.name[:200]}-", "namespace": asked.namespace}
+        manifest = {"apiVersion": API_VERSION, "kind": SIGNAL_KIND, "metadata": metadata, "spec": spec}
+        return str((await api.create_signal(asked.namespace, manifest))["metadata"]["name"])

@@ -19,8 +19,8 @@ from kubernetes.aio.config import ConfigException
 
 from workflow_operator import metrics
 from workflow_operator.cluster.failures import Answer, Request, failure
-from workflow_operator.history.errors import InvalidInput, NotFound, Unavailable, WorkflowError
-from workflow_operator.resources.names import API_VERSION, KIND, PLURAL
+from workflow_operator.history.errors import Conflict, InvalidInput, NotFound, Unavailable, WorkflowError
+from workflow_operator.resources.names import API_VERSION, KIND, PLURAL, SIGNAL_KIND, SIGNAL_PLURAL
 from workflow_operator.resources.sighting import identities, sighting, version
 
 JsonObject = dict[str, Any]
@@ -37,11 +37,11 @@ _PAGE: Final = 100
 
 
 class WorkflowRunClient:
-    """Reads runs and ConfigMaps, and writes the status of runs. Use it as an async context manager, or close() it.
+    """Reads runs, signals and ConfigMaps, and writes the statuses of runs and signals.
 
-    Every method raises Unavailable (an with the wait that the server asked for) when the API server
-    cannot be reached in time, answers 408, 429 or 5xx, or does not let us; and InvalidInput when it calls the request
-    wrong, with its words.
+    Use it as an async context manager, or close() it. Every method raises Unavailable (with the wait that the server
+    asked for) when the API server cannot be reached in time, answers 408, 429 or 5xx, or does not let us; and
+    InvalidInput when it calls the request wrong, with its words.
 
     Args:
         namespaces: where to look for runs; in all of them if empty, which takes rights in the whole cluster.
@@ -137,6 +137,40 @@ class WorkflowRunClient:
         answer = await self._ask(request, f"{_run(namespace, name)}/status", patch, method="PATCH", content=_JSON_PATCH)
         return _sighting(request, answer.body)
 
+    async def signal(self, namespace: str, name: str) -> JsonObject | None:
+        """The WorkflowSignal, or None when there is none."""
+        return await self._get_or_none(Request("get", SIGNAL_PLURAL, f"{namespace}/{name}"), _signal(namespace, name))
+
+    async def create_signal(self, namespace: str, signal: JsonObject) -> JsonObject:
+        """Create a signal from its manifest; returns it as it was stored. Raises Conflict when there is one."""
+        request = Request("create", SIGNAL_PLURAL, namespace)
+        path = _path("apis", *API_VERSION.split("/"), "namespaces", namespace, SIGNAL_PLURAL)
+        return _object(request, await self._ask(request, path, signal, method="POST"))
+
+    async def put_signal_status(
+        self, namespace: str, name: str, uid: str, resource_version: str, status: JsonObject
+    ) -> None:
+        """Replace the whole status of the signal, as :meth:`put_status` that of a run."""
+        request = Request("update", f"{SIGNAL_PLURAL}/status", f"{namespace}/{name}")
+        metadata = {"name": name, "uid": uid, "resourceVersion": resource_version}
+        body = {"apiVersion": API_VERSION, "kind": SIGNAL_KIND, "metadata": metadata, "status": status}
+        await self._ask(request, f"{_signal(namespace, name)}/status", body, method="PUT", accept=_METADATA_OF_ONE)
+
+    async def delete_signal(self, namespace: str, name: str, uid: str) -> None:
+        """Delete the signal with this uid; nothing happens when there is none."""
+        request = Request("delete", SIGNAL_PLURAL, f"{namespace}/{name}")
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        with suppress(NotFound, Conflict):
+            await self._ask(request, _signal(namespace, name), body, method="DELETE")
+
+    async def user(self) -> str:
+        """The name under which the API server knows us."""
+        request = Request("create", "selfsubjectreviews.authentication.k8s.io", "")
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        path = _path("apis", "authentication.k8s.io", "v1", "selfsubjectreviews")
+        found = _object(request, await self._ask(request, path, body, method="POST"))
+        return str(found["status"]["userInfo"]["username"])
+
     async def config_map(self, namespace: str, name: str) -> JsonObject | None:
         """The ConfigMap, or None when there is none."""
         path = _path("api", "v1", "namespaces", namespace, "configmaps", name)
@@ -155,14 +189,15 @@ class WorkflowRunClient:
         return str(found["metadata"]["uid"])
 
     async def check_served(self) -> None:
-        """Raises Unavailable while the API server does not know WorkflowRuns, as without the CRD."""
+        """Raises Unavailable while the API server does not know our objects, as without the CRDs."""
         request = Request("get", f"/apis/{API_VERSION}", "")
         try:
             found = _object(request, await self._ask(request, _path("apis", *API_VERSION.split("/"))))["resources"]
         except NotFound:
             found = []
-        if PLURAL not in {resource["name"] for resource in found}:
-            raise Unavailable(f"the API server does not know {PLURAL} of {API_VERSION}: install the CRD")
+        for plural in (PLURAL, SIGNAL_PLURAL):
+            if plural not in {resource["name"] for resource in found}:
+                raise Unavailable(f"the API server does not know {plural} of {API_VERSION}: install the CRD")
 
     async def ready(self) -> bool:
         """Whether the API server says that it can serve requests; False when it does not, or does not answer."""
@@ -241,6 +276,10 @@ def status_patch(uid: str, resource_version: str, fields: JsonObject) -> list[Js
 
 def _run(namespace: str, name: str) -> str:
     return _path("apis", *API_VERSION.split("/"), "namespaces", namespace, PLURAL, name)
+
+
+def _signal(namespace: str, name: str) -> str:
+    return _path("apis", *API_VERSION.split("/"), "namespaces", namespace, SIGNAL_PLURAL, name)
 
 
 def _path(*segments: str) -> str:

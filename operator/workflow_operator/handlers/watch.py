@@ -1,4 +1,4 @@
-"""One event handler, without finalizers, annotations or storages: kopf writes nothing to any object."""
+"""One event handler for each kind, without finalizers, annotations or storages: kopf writes nothing to any object."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Coroutine, Iterable, MutableMapping
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 import kopf
 import uvloop
@@ -18,7 +18,7 @@ import uvloop
 from workflow_operator.handlers.listing import FIRST_OBJECTS
 from workflow_operator.handlers.pulse import Pulse
 from workflow_operator.handlers.session import Listener, slim_session
-from workflow_operator.resources.names import GROUP, PLURAL, VERSION
+from workflow_operator.resources.names import GROUP, PLURAL, SIGNAL_PLURAL, VERSION
 
 logger = logging.getLogger(__name__)
 
@@ -54,14 +54,25 @@ class ObjectSink(Protocol):
     def object_deleted(self, run: dict[str, Any]) -> None: ...
 
 
-async def watch_runs(sink: ObjectSink, *, pulse: Pulse, namespaces: Collection[str] = ()) -> None:
-    """Watch until cancelled. The sink gets sightings: see :mod:`workflow_operator.resources.sighting`.
+class SignalSink(Protocol):
+    """Takes in WorkflowSignals, whole."""
+
+    def object_changed(self, signal: dict[str, Any]) -> None: ...
+
+    def object_deleted(self, signal: dict[str, Any]) -> None: ...
+
+
+async def watch_runs(
+    sink: ObjectSink, *, pulse: Pulse, namespaces: Collection[str] = (), signals: SignalSink | None = None
+) -> None:
+    """Watch until cancelled. Of runs the sink gets sightings: see :mod:`workflow_operator.resources.sighting`.
 
     kopf runs in a thread with an event loop of its own: it takes the signals of its thread, and at its end cancels
     every task of its loop. The sink is called in the loop of the caller.
 
     Args:
-        sink: gets every object at the start, and then every change.
+        sink: gets every run at the start, and then every change.
+        signals: gets every WorkflowSignal likewise; None watches runs alone.
         pulse: is told, by ``time.monotonic()``, whenever the API server says something.
         namespaces: what to watch; all namespaces if empty.
 
@@ -88,10 +99,19 @@ async def watch_runs(sink: ObjectSink, *, pulse: Pulse, namespaces: Collection[s
     def see(kind: str | None, run: dict[str, Any]) -> None:
         loop.call_soon_threadsafe(_hand_over, sink, kind, run)
 
+    def see_signal(kind: str | None, signal: dict[str, Any]) -> None:
+        assert signals is not None
+        take = signals.object_deleted if kind == "DELETED" else signals.object_changed
+        loop.call_soon_threadsafe(_take_in, take, [signal])
+
     async def watch() -> None:
         try:
             await kopf.operator(
-                registry=_registry(see, Listener(heard, listed, over, sink.appeared, sink.knows)),
+                registry=_registry(
+                    see,
+                    None if signals is None else see_signal,
+                    Listener(heard, listed, over, sink.appeared, sink.knows),
+                ),
                 settings=_settings(),
                 # kopf would ask for the name of the user, and one that the cluster has numbered has none.
                 identity=cast(Any, "workflow-operator"),
@@ -160,15 +180,24 @@ def _take_in(take: Callable[[dict[str, Any]], None], runs: Iterable[dict[str, An
             take(run)
         except Exception:
             # An object that an older or newer CRD let in must not stop the watch of all others.
-            logger.exception("cannot take in WorkflowRun %r", run.get("metadata"))
+            logger.exception("cannot take in %s %r", run.get("kind", "WorkflowRun"), run.get("metadata"))
 
 
-def _registry(see: Callable[[str | None, dict[str, Any]], None], listener: Listener) -> kopf.OperatorRegistry:
+See: TypeAlias = Callable[[str | None, dict[str, Any]], None]
+
+
+def _registry(see: See, see_signal: See | None, listener: Listener) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def saw(event: kopf.RawEvent, **_: Any) -> None:
         see(event["type"], dict(event["object"]))
+
+    if see_signal is not None:
+
+        @kopf.on.event(GROUP, VERSION, SIGNAL_PLURAL, registry=registry)
+        async def saw_signal(event: kopf.RawEvent, **_: Any) -> None:
+            see_signal(event["type"], dict(event["object"]))
 
     @kopf.on.login(registry=registry)
     async def login(**kwargs: Any) -> kopf.AiohttpSession | None:

@@ -11,6 +11,7 @@ from workflow_operator.reconcile.reconciler import ClusterSide, Reconciler
 from workflow_operator.reconcile.showing.notices import Reporter
 from workflow_operator.reconcile.showing.outage import Announcer, Outage, nats_problem
 from workflow_operator.reconcile.showing.writer import StatusWriter
+from workflow_operator.reconcile.signals import SignalDesk
 from workflow_operator.reconcile.starting import EngineSide
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "RunKey",
     "Runner",
     "Shares",
+    "SignalDesk",
     "StatusWriter",
     "count_runs",
     "nats_problem",

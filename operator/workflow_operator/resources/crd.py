@@ -1,4 +1,4 @@
-"""The CustomResourceDefinition, computed from the types in run.py."""
+"""The CustomResourceDefinitions, computed from the types in run.py and signal.py."""
 
 from __future__ import annotations
 
@@ -6,44 +6,60 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from workflow_operator.resources import names, run
+from workflow_operator.resources import names, run, signal
 
 JsonObject = dict[str, Any]
 
 
 def crd() -> JsonObject:
     """The CRD WorkflowRun, as the object that goes to the API server."""
+    called = _names(names.KIND, names.PLURAL, names.SINGULAR, names.SHORT_NAME)
+    return _definition(called, run.WorkflowRun, _run_columns(), [".status.phase"])
+
+
+def signal_crd() -> JsonObject:
+    """The CRD WorkflowSignal."""
+    called = _names(names.SIGNAL_KIND, names.SIGNAL_PLURAL, names.SIGNAL_SINGULAR, names.SIGNAL_SHORT_NAME)
+    fields = [".status.phase", ".spec.runRef.name"]
+    return _definition(called, signal.WorkflowSignal, _signal_columns(), fields)
+
+
+def _names(kind: str, plural: str, singular: str, short: str) -> JsonObject:
+    return {
+        "kind": kind,
+        "listKind": f"{kind}List",
+        "plural": plural,
+        "singular": singular,
+        "shortNames": [short],
+        "categories": [names.CATEGORY],
+    }
+
+
+def _definition(called: JsonObject, model: type[BaseModel], columns: list[JsonObject], fields: list[str]) -> JsonObject:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{names.PLURAL}.{names.GROUP}"},
+        "metadata": {"name": f"{called['plural']}.{names.GROUP}"},
         "spec": {
             "group": names.GROUP,
             "scope": "Namespaced",
-            "names": {
-                "kind": names.KIND,
-                "listKind": f"{names.KIND}List",
-                "plural": names.PLURAL,
-                "singular": names.SINGULAR,
-                "shortNames": [names.SHORT_NAME],
-                "categories": [names.CATEGORY],
-            },
+            "names": called,
             "versions": [
                 {
                     "name": names.VERSION,
                     "served": True,
                     "storage": True,
-                    "additionalPrinterColumns": _columns(),
-                    "selectableFields": [{"jsonPath": ".status.phase"}],
+                    "additionalPrinterColumns": columns,
+                    "selectableFields": [{"jsonPath": field} for field in fields],
                     "subresources": {"status": {}},
-                    "schema": {"openAPIV3Schema": _root_schema()},
+                    "schema": {"openAPIV3Schema": _root_schema(model)},
                 }
             ],
         },
     }
 
 
-def _columns() -> list[JsonObject]:
+def _run_columns() -> list[JsonObject]:
     first_true = '.status.conditions[?(@.status=="True")]'
     return [
         _column("Phase", "string", ".status.phase"),
@@ -57,12 +73,24 @@ def _columns() -> list[JsonObject]:
     ]
 
 
+def _signal_columns() -> list[JsonObject]:
+    return [
+        _column("Run", "string", ".spec.runRef.name"),
+        _column("Type", "string", ".spec.type"),
+        _column("Phase", "string", ".status.phase"),
+        _column("Reason", "string", ".status.conditions[0].reason"),
+        _column("Age", "date", ".metadata.creationTimestamp"),
+        _column("Sender", "string", ".spec.sender") | {"priority": 1},
+        _column("Message", "string", ".status.conditions[0].message") | {"priority": 1},
+    ]
+
+
 def _column(name: str, kind: str, path: str) -> JsonObject:
     return {"name": name, "type": kind, "jsonPath": path}
 
 
-def _root_schema() -> JsonObject:
-    schema = structural_schema(run.WorkflowRun)
+def _root_schema(model: type[BaseModel]) -> JsonObject:
+    schema = structural_schema(model)
     owned_by_the_server: JsonObject = {
         "apiVersion": {"type": "string"},
         "kind": {"type": "string"},

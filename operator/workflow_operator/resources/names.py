@@ -1,4 +1,4 @@
-"""What the custom resource is called."""
+"""What the custom resources are called."""
 
 from __future__ import annotations
 
@@ -12,3 +12,8 @@ PLURAL: Final = "workflowruns"
 SINGULAR: Final = "workflowrun"
 SHORT_NAME: Final = "wfr"
 CATEGORY: Final = "workflows"
+
+SIGNAL_KIND: Final = "WorkflowSignal"
+SIGNAL_PLURAL: Final = "workflowsignals"
+SIGNAL_SINGULAR: Final = "workflowsignal"
+SIGNAL_SHORT_NAME: Final = "wfs"

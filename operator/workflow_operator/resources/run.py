@@ -41,9 +41,9 @@ MAX_ERROR_NAME_CHARS: Final = 256
 MAX_STACK_CHARS: Final = 2_048
 MAX_CONDITIONS: Final = 16
 
-_DNS_SUBDOMAIN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
-_INT64: Final[JsonDict] = {"format": "int64"}
-_ANY_JSON: Final[JsonDict] = {"x-kubernetes-preserve-unknown-fields": True, "nullable": True}
+DNS_SUBDOMAIN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+INT64: Final[JsonDict] = {"format": "int64"}
+ANY_JSON: Final[JsonDict] = {"x-kubernetes-preserve-unknown-fields": True, "nullable": True}
 _REMEDY: Final = "a run keeps what it was created with; create a new WorkflowRun instead"
 
 
@@ -123,41 +123,45 @@ def _quoted(values: tuple[StrEnum, ...]) -> str:
     return ", ".join(f"'{value}'" for value in values)
 
 
-def _rule(rule: str, message: str, **extra: str) -> JsonDict:
-    return {"rule": rule, "message": message, **extra}
+def rule(expression: str, message: str, **extra: str) -> JsonDict:
+    """A validation rule in CEL."""
+    return {"rule": expression, "message": message, **extra}
 
 
-def _immutable(field: str, *, dynamic: bool = False) -> JsonDict:
+def immutable(field: str, *, dynamic: bool = False, remedy: str = _REMEDY) -> JsonDict:
+    """The rule that a field of the spec is not added, removed or changed."""
     new, old = ("dyn(self)", "dyn(oldSelf)") if dynamic else ("self", "oldSelf")
-    return _rule(
+    return rule(
         f"[?{new}.?{field}] == [?{old}.?{field}]",
-        f"spec.{field} is immutable: {_REMEDY}",
+        f"spec.{field} is immutable: {remedy}",
         reason="FieldValueForbidden",
     )
 
 
 def _set_once(field: str) -> JsonDict:
-    return _rule(
+    return rule(
         f"!has(oldSelf.{field}) || (has(self.{field}) && self.{field} == oldSelf.{field})",
         f"status.{field} is immutable once it is set",
         reason="FieldValueForbidden",
     )
 
 
-class _Wire(BaseModel):
+class Wire(BaseModel):
+    """Base of all that is read from the API server and written to it."""
+
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
 
 
-class ConfigMapKey(_Wire):
+class ConfigMapKey(Wire):
     """A key of a ConfigMap in the namespace of the run."""
 
-    name: str = Field(min_length=1, max_length=253, pattern=_DNS_SUBDOMAIN, description="Name of the ConfigMap.")
+    name: str = Field(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN, description="Name of the ConfigMap.")
     key: str = Field(
         min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$", description="Key that holds the script."
     )
 
 
-class ScriptSource(_Wire):
+class ScriptSource(Wire):
     """Where the script is read from. It is read once, when the run starts."""
 
     config_map_key_ref: ConfigMapKey = Field(
@@ -165,21 +169,21 @@ class ScriptSource(_Wire):
     )
 
 
-class RunSpec(_Wire):
+class RunSpec(Wire):
     """What to run. Nothing of it can be changed later."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "x-kubernetes-validations": [
-                _rule(
+                rule(
                     "has(self.script) != has(self.scriptFrom)",
                     "exactly one of spec.script and spec.scriptFrom is required: script holds the source itself, "
                     "scriptFrom names the ConfigMap key that holds it",
                 ),
-                _immutable("script"),
-                _immutable("scriptFrom"),
-                _immutable("entrypoint"),
-                _immutable("input", dynamic=True),
+                immutable("script"),
+                immutable("scriptFrom"),
+                immutable("entrypoint"),
+                immutable("input", dynamic=True),
             ]
         }
     )
@@ -204,11 +208,11 @@ class RunSpec(_Wire):
     input: JsonValue = Field(
         default=None,
         description="Argument of the function: any JSON value.",
-        json_schema_extra=_ANY_JSON,
+        json_schema_extra=ANY_JSON,
     )
 
 
-class Condition(_Wire):
+class Condition(Wire):
     """One aspect of the run, as every Kubernetes object shows it."""
 
     type: str = Field(
@@ -221,7 +225,7 @@ class Condition(_Wire):
         default=None,
         ge=0,
         description="metadata.generation that the condition was computed from.",
-        json_schema_extra=_INT64,
+        json_schema_extra=INT64,
     )
     last_transition_time: Timestamp = Field(description="When status last changed.")
     reason: str = Field(
@@ -233,7 +237,7 @@ class Condition(_Wire):
     message: Message = Field(description="Why, as a sentence for people.")
 
 
-class RunError(_Wire):
+class RunError(Wire):
     """Why the run failed."""
 
     name: ErrorName = Field(description="Name of the thrown error, or of the limit that was hit.")
@@ -242,29 +246,29 @@ class RunError(_Wire):
         default=None,
         ge=1,
         description="Line in the script, from 1.",
-        json_schema_extra=_INT64,
+        json_schema_extra=INT64,
     )
     column: int | None = Field(
         default=None,
         ge=1,
         description="Column in that line, from 1.",
-        json_schema_extra=_INT64,
+        json_schema_extra=INT64,
     )
     stack: Stack | None = Field(default=None, description="Where in the script it was made: one frame a line.")
 
 
-class RunStatus(_Wire):
+class RunStatus(Wire):
     """What became of the run. Only the operator writes it."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "x-kubernetes-validations": [
-                _rule(
+                rule(
                     f"!(oldSelf.phase in [{_quoted(FINAL_PHASES)}]) || self.phase == oldSelf.phase",
                     "status.phase is final: a run that ended stays as it ended",
                     reason="FieldValueForbidden",
                 ),
-                _rule(
+                rule(
                     "!has(oldSelf.conditions) || oldSelf.conditions.all(old, "
                     f"!(old.type in [{_quoted(TERMINAL_CONDITIONS)}] && old.status == 'True') "
                     "|| (has(self.conditions) && self.conditions.exists(new, new == old)))",
@@ -272,7 +276,7 @@ class RunStatus(_Wire):
                     "removed",
                     reason="FieldValueForbidden",
                 ),
-                _rule(
+                rule(
                     "!has(oldSelf.historySequence) "
                     "|| (has(self.historySequence) && self.historySequence >= oldSelf.historySequence)",
                     "status.historySequence never decreases: a newer status has been written already",
@@ -287,7 +291,7 @@ class RunStatus(_Wire):
     observed_generation: int = Field(
         ge=-1,
         description="metadata.generation that the operator has acted on; -1 before it saw the run.",
-        json_schema_extra=_INT64,
+        json_schema_extra=INT64,
     )
     phase: Phase = Field(description="Pending, Running, or one of the final Complete, Failed and Cancelled.")
     conditions: tuple[Condition, ...] = Field(
@@ -308,24 +312,24 @@ class RunStatus(_Wire):
         default=None,
         ge=0,
         description="Steps recorded so far.",
-        json_schema_extra=_INT64,
+        json_schema_extra=INT64,
     )
     memory: JsonValue = Field(
         default=None,
         description="The payload of the last transition: any JSON value.",
-        json_schema_extra=_ANY_JSON,
+        json_schema_extra=ANY_JSON,
     )
     output: JsonValue = Field(
         default=None,
         description="What the run returned, or gave to finish(): any JSON value.",
-        json_schema_extra=_ANY_JSON,
+        json_schema_extra=ANY_JSON,
     )
     error: RunError | None = Field(default=None, description="Why the run failed.")
     history_sequence: int | None = Field(
         default=None,
         ge=0,
         description="Sequence of the last event that this status tells of.",
-        json_schema_extra=_INT64,
+        json_schema_extra=INT64,
     )
 
 
@@ -333,7 +337,7 @@ UNSEEN: Final[JsonDict] = {"observedGeneration": -1, "phase": Phase.PENDING.valu
 """The status of a run that the operator has not seen yet: the default in the CRD."""
 
 
-class ObjectMeta(_Wire):
+class ObjectMeta(Wire):
     """What the operator reads of an object's metadata. The API server owns its schema."""
 
     name: str
@@ -346,7 +350,7 @@ class ObjectMeta(_Wire):
     deletion_timestamp: Timestamp | None = None
 
 
-class WorkflowRun(_Wire):
+class WorkflowRun(Wire):
     """One execution of a JavaScript workflow."""
 
     metadata: ObjectMeta
@@ -358,7 +362,7 @@ class WorkflowRun(_Wire):
     )
 
 
-class ObservedRun(_Wire):
+class ObservedRun(Wire):
     """What an operator keeps of a WorkflowRun; see :mod:`workflow_operator.resources.sighting`."""
 
     metadata: ObjectMeta

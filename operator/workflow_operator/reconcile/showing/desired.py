@@ -48,7 +48,11 @@ class Problem:
 
 
 # What a run that goes its way is busy with; any other reason of Reconciling hinders it.
-_ACTIVITIES = frozenset({"Starting", "Queued", "Executing", "Sleeping", "Cancelling"})
+_ACTIVITIES = frozenset(
+    {"Starting", "Queued", "Executing", "Sleeping", "WaitingForEvent", "RetryBackoff", "Cancelling"}
+)
+# Of a name in a message.
+_MOST_NAME = 128
 
 HISTORY_LOST = Problem(
     "HistoryLost",
@@ -259,11 +263,24 @@ def _with_instance(instance: InstanceStatus, problem: Problem | None = None) -> 
 def _activity(instance: InstanceStatus) -> tuple[str, str]:
     if instance.cancel_requested:
         return "Cancelling", "the run is being cancelled"
+    if instance.parked and instance.waiting_for and instance.waiting_for[0].kind != "timer":
+        return _waiting(instance)
     if instance.parked and instance.wake_at is not None:
         return "Sleeping", f"the script sleeps until {instance.wake_at:%Y-%m-%dT%H:%M:%SZ}; {_steps(instance)} recorded"
     if instance.executor is None:
         return "Queued", "the run waits for an executor"
     return "Executing", f"the script runs; {_steps(instance)} recorded"
+
+
+def _waiting(instance: InstanceStatus) -> tuple[str, str]:
+    """What a parked run waits for first."""
+    first, *others = instance.waiting_for
+    name, until = first.name[:_MOST_NAME], "" if first.until is None else f" until {first.until[:19]}Z"
+    more = f", and for {len(others)} more" if others else ""
+    if first.kind == "retry":
+        return "RetryBackoff", f"step {name} is tried again at {until.removeprefix(' until ')}{more}"
+    types = " or ".join(first.types)[:_MOST_NAME]
+    return "WaitingForEvent", f"the script waits for the event {types} ({name}){until}{more}"
 
 
 def _failure(instance: InstanceStatus) -> tuple[str, str]:
