@@ -181,7 +181,17 @@ HOST_CALLS = _counter(
     "workflow_operator_host_calls_total",
     "Host calls that are new to the history, and so are done.",
     _EXECUTING,
-    call=("transition", "sleep", "finish", "fetchSync", "step.do", "step.sleep", "step.sleepUntil", "fetch"),
+    call=(
+        "transition",
+        "sleep",
+        "finish",
+        "fetchSync",
+        "step.do",
+        "step.sleep",
+        "step.sleepUntil",
+        "step.waitForEvent",
+        "fetch",
+    ),
 )
 SANDBOX_KILLS = _counter(
     "workflow_operator_sandbox_kills_total",

@@ -157,7 +157,7 @@ def test_the_files_that_settings_name_are_mounted(scenario: list[Object]) -> Non
 
 def test_namespaced_means_nothing_for_the_whole_cluster(rendered: Rendered) -> None:
     crds = [each["kind"] for each in rendered["namespaced"] if each["kind"] in CLUSTER_SCOPED]
-    assert crds == ["CustomResourceDefinition"]
+    assert crds == ["CustomResourceDefinition"] * 2
     assert not [each for each in rendered["tenant"] if each["kind"] in CLUSTER_SCOPED]
     # Whoever installs for one namespace needs rights in no other.
     assert {each["metadata"]["namespace"] for each in rendered["tenant"]} == {NAMESPACE}
@@ -227,7 +227,7 @@ def test_a_script_gets_a_sender_only_where_one_is_checked(render: Render) -> Non
     for values, checked in (({}, True), ({"signals": {"verifySender": False}}, False), (SCENARIOS["tenant"], False)):
         objects = render(values)
         policies = [each for each in objects if each["kind"].startswith("ValidatingAdmissionPolicy")]
-        data = find(objects, "ConfigMap")["data"]
+        data = find(objects, "ConfigMap", "-workflow-operator")["data"]
         assert (len(policies), data.get("WORKFLOW_OPERATOR_SIGNAL_SENDERS")) == (
             (2, "verified") if checked else (0, None)
         )

@@ -42,6 +42,7 @@ EXPECTED = {
         {"id": 17}, ("order!", "order!", "order"), "attempt 2, after Error: shop: nobody there"
     ),
     "Wait": Expected({"sent": 2}, ("remind", 259200, "remind")),
+    "Wait for somebody": Expected({"approved": True, "note": "fine"}, ("approval",)),
     "Do things side by side": Expected({"sizes": [1, 2, 3], "first": 1}, ("measure",) * 3),
     "Take what is ready first": Expected({"winner": "quick", "value": "here"}, ("quick",)),
     "Call a service, and keep its answer": Expected({"order": 17}, ("POST", "GET")),
@@ -99,7 +100,7 @@ def test_each_task_is_here() -> None:
 
 
 async def done(pool: SandboxPool, script: str) -> Done:
-    return await Driver(pool).to_its_end(script, answer=Shop())
+    return await Driver(pool).to_its_end(script, answer=Shop(), sent=[("approve", {"note": "fine"})])
 
 
 @pytest.mark.asyncio(loop_scope="module")

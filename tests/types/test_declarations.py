@@ -143,6 +143,8 @@ async function promises(signal) {
   });
   await step.sleep("b", "2 days", { signal });
   await step.sleepUntil("c", new Date());
+  const event = await step.waitForEvent("d", { type: ["e", "f"], timeout: "1 day", signal });
+  log(event.payload.anything, event.sender?.length, event.timestamp + 1);
   const list = await step.map([1, 2], { concurrency: 2 }, async (one, index) => one + index + given.n);
   const settled = await step.map(new Set(["a"]), { settle: true }, (one) => one.length);
   const { winner, value } = await step.race({ x: (s) => step.do("x", { signal: s }, () => 5) });
@@ -182,7 +184,9 @@ async def test_what_a_script_may_do_is_let_through(compiled: Compile, pool: Sand
         ("(await step.do('a', () => 1)).length", "TS2339"),
         ("step('a')", "TS2349"),
         ("await step.sleep(5000)", "TS2554|TS2345"),
-        ("await step.waitForEvent('a')", "TS2339"),
+        ("await step.waitForEvent('a')", "TS2554"),
+        ("await step.waitForEvent('a', { types: ['b'] })", "TS2353|TS2561"),
+        ("await step.sendEvent('a')", "TS2339"),
         ("setTimeout(main, 5)", "TS2304"),
         ("process.env", "TS2591|TS2580|TS2304"),
         ("require('fs')", "TS2591|TS2580|TS2304|TS2307"),

@@ -52,6 +52,17 @@ interface StepContext {
   previousError?: { name: string; message: string };
 }
 
+/** An event from outside. */
+interface SignalEvent {
+  type: string;
+  payload: any;
+  /** When it was sent, in milliseconds since 1970. */
+  timestamp: number;
+  id: string;
+  /** Who sent it, where that is checked. */
+  sender?: string;
+}
+
 interface Step {
   /**
    * Runs a function until one attempt gives a value, and records it. In a replay the recorded value is given, and the
@@ -76,6 +87,18 @@ interface Step {
   sleep(name: string, duration: Duration, options?: { signal?: AbortSignal }): Promise<void>;
   /** @param at a Date, or milliseconds since 1970. */
   sleepUntil(name: string, at: Date | number, options?: { signal?: AbortSignal }): Promise<void>;
+  /**
+   * Waits for an event from outside: a WorkflowSignal, or `workflow-operator signal`. Events are kept before the wait, and
+   * got in their order, each once. The run holds nothing meanwhile.
+   *
+   * @throws TimeoutError nothing came in time
+   * @example
+   * const answer = await step.waitForEvent("approval", { type: ["approve", "reject"], timeout: "3 days" });
+   */
+  waitForEvent(
+    name: string,
+    options: { type: string | string[]; timeout?: Duration; signal?: AbortSignal },
+  ): Promise<SignalEvent>;
   /**
    * Calls the function for each element, at most `concurrency` (10) at once, and gives the results in the order of the
    * elements. When one fails no more are started; with `settle` each result says how it ended.
