@@ -146,7 +146,7 @@ async def test_ten_thousand_events_are_taken_one_after_the_other(drive: Driver) 
     ("call", "said"),
     [
         ("step.waitForEvent()", "step.waitForEvent: expected a name as first argument, got undefined"),
-        ("step.waitForEvent('a')", "step.waitForEvent: type: expected an array, got undefined"),
+        ("step.waitForEvent('a')", "step.waitForEvent: expected { type }, a text or an array of texts"),
         ("step.waitForEvent('a', { type: [] })", "step.waitForEvent: expected 1 to 16 types, got 0"),
         (
             "step.waitForEvent('a', { type: '' })",
@@ -156,6 +156,7 @@ async def test_ten_thousand_events_are_taken_one_after_the_other(drive: Driver) 
             "step.waitForEvent('a', { type: [5] })",
             "step.waitForEvent: expected types of 1 to 100 characters, got a value of type number",
         ),
+        ("step.waitForEvent('a', { type: 'a\\n' })", "expected types without control characters"),
         ("step.waitForEvent('a', { types: 'a' })", "expected no member types; there are type, timeout and signal"),
         ("step.waitForEvent('a', { type: 'a', timeout: 'soon' })", "step.waitForEvent: timeout: expected milliseconds"),
     ],

@@ -310,7 +310,7 @@ async def test_a_step_that_nobody_awaits_is_done_before_the_run_ends(drive: Driv
     assert {name for name in first.types() if name.startswith("callCompleted")} == {
         f"callCompleted {name}" for name in ("mail", "a1", "a2", "b1", "b2")
     }
-    assert first.lines == ["ended without waiting for 1 sleeps that are open: leftover"]
+    assert first.lines == ["ended without waiting for 1 sleeps or events that are open: leftover"]
 
 
 @pytest.mark.parametrize("caught", [False, True])
@@ -393,7 +393,8 @@ WRONG: list[tuple[str, str]] = [
     ("step.do('a', { retries: { limit: 1.5 } }, f)", "step.do: retries.limit: expected a whole number from 0 to 10000, got 1.5"),
     ("step.do('a', { retries: { backoff: 'wild' } }, f)", 'step.do: retries.backoff: expected constant, linear or exponential, got "wild"'),
     ("step.do('a', { retries: { delay: 'soon' } }, f)", 'step.do: retries.delay: expected milliseconds as a number, or a text such as "90s", "1h 30m" or "2 days", got "soon"'),
-    ("step.do('a', { timeout: 0 }, f)", "step.do: timeout: expected a time above 0"),
+    ("step.do('a', { timeout: 0 }, f)", "step.do: timeout: expected a time above 0 and at most 1 hour"),
+    ("step.do('a', { timeout: '61m' }, f)", "step.do: timeout: expected a time above 0 and at most 1 hour"),
     ("step.do('a', { atMostOnce: 1 }, f)", "step.do: atMostOnce: expected true or false, got a value of type number"),
     ("step.do('a', { signal: {} }, f)", "step.do: expected an AbortSignal as signal, got an object"),
     ("step.sleep('a')", 'step.sleep: expected milliseconds as a number, or a text such as "90s", "1h 30m" or "2 days", got undefined'),
@@ -410,7 +411,7 @@ WRONG: list[tuple[str, str]] = [
     ("step.map([], { concurrency: 0 }, f)", "step.map: concurrency: expected a whole number from 1 to 1000, got 0"),
     ("step.map([])", "step.map: expected a function as last argument, got undefined"),
     ("step('a')", "step: expected one of its members, use step.do(name, fn)"),
-    ("step.waitForEvent('a')", "step.waitForEvent is not available in this version"),
+    ("step.sendEvent('a')", "step.sendEvent is not available in this version"),
     ("AbortSignal.timeout(5)", "AbortSignal.timeout is not available in workflow scripts"),
     ("fetch()", "fetch: expected a URL as first argument, got undefined"),
     ("fetch('http://a/', { signal: 5 })", "fetch: expected an AbortSignal as signal, got a value of type number"),

@@ -29,7 +29,7 @@ interface Retries {
 
 interface StepConfig {
   retries?: Retries;
-  /** Of one attempt, which then fails with `TimeoutError`. Default: 5 minutes. */
+  /** Of one attempt, which then fails with `TimeoutError`. Default: 5 minutes; at most 1 hour. */
   timeout?: Duration;
   /** Record that an attempt begins, and fail with `Interrupted` instead of doing it again if it is cut off. */
   atMostOnce?: boolean;

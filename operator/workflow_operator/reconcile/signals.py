@@ -163,7 +163,6 @@ class SignalDesk:
             try:
                 if key in self._known and shares.owns(f"signal {key.namespace}/{key.uid}"):
                     await self._see_to(key, runner)
-                self._queue.forget_failures(key)
             except Conflict:
                 self._queue.add_after(key, 0.1)
             except WorkflowError as error:
@@ -189,7 +188,10 @@ class SignalDesk:
         verdict = await self._delivered(signal, runner)
         await self._show(key, signal, verdict)
         if verdict.phase is SignalPhase.PENDING:
-            self._queue.add_after(key, _AGAIN_SECONDS)
+            # Later each time: many of them may wait for what never comes.
+            self._queue.retry(key, _AGAIN_SECONDS)
+        else:
+            self._queue.forget_failures(key)
 
     async def _expire(self, key: SignalKey, wait: float) -> None:
         if wait <= 0:

@@ -61,7 +61,10 @@ class Signals(Generic[W]):
     def end(self, wait: W) -> None:
         """The script waits no longer. It need not have waited."""
         for kind in self._waits.pop(wait, ()):
-            self._wanting[kind].pop(wait, None)
+            if (wanting := self._wanting.get(kind)) is not None:
+                wanting.pop(wait, None)
+                if not wanting:
+                    del self._wanting[kind]
         self._deadlines.pop(wait, None)
 
     def match(self) -> tuple[W, InstanceEvent] | None:

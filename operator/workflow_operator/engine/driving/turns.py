@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from workflow_operator.engine.calls import ASYNC_CALLS, EFFECTS, Function, Request, Run, Timer, Wait, identity
@@ -17,12 +17,13 @@ from workflow_operator.engine.clock import shown_ms
 from workflow_operator.engine.driving.attempts import Attempts, call_key
 from workflow_operator.engine.driving.errands import Errands, cancelled
 from workflow_operator.engine.driving.pending import Dates, Pending, answered_ms, thrown
+from workflow_operator.engine.driving.waits import Waits
 from workflow_operator.engine.measures import count_call
 from workflow_operator.engine.outcome import Parked, parks, slice_is_over
-from workflow_operator.history import ErrorInfo, EventType, InstanceEvent, Json, WaitedFor, rfc3339
+from workflow_operator.history import EventType, InstanceEvent, Json, WaitedFor, rfc3339
 from workflow_operator.history.errors import EngineCrash
 from workflow_operator.javascript.host import AsyncCall, Effect, GivenUp, HostCall, Result, Turn
-from workflow_operator.replay import Mode, Replay, Signals
+from workflow_operator.replay import Mode, Replay
 
 MOST_PENDING = 1000
 _SHOWN_NAMES = 8
@@ -53,8 +54,7 @@ class Turns:
         self._unopened: dict[Pending, None] = {}
         self._attempts = Attempts(run, replay)
         self._timers = Dates()
-        self._signals: Signals[Pending] = Signals()
-        self._ends_of_waits = Dates()
+        self._waits = Waits(run, replay)
         self._news = asyncio.Event()
         # Two: a script that is blocked lets no effect go on, and must not keep requests from ending.
         self._requests: Errands[Pending] = Errands(run, self._news.set)
@@ -65,13 +65,12 @@ class Turns:
 
     def received(self, event: InstanceEvent) -> None:
         """An event from outside, as it stands in the history."""
-        self._signals.received(event)
+        self._waits.received(event)
         self._news.set()
 
     def taken(self, event: InstanceEvent) -> None:
-        """An event of the history that says who got one."""
-        if event.signal_sequence is not None:
-            self._signals.taken(event.signal_sequence)
+        """An event of the history that may say who got one."""
+        self._waits.taken(event)
 
     # --- what the script says
 
@@ -92,7 +91,7 @@ class Turns:
         else:
             self._unopened[pending] = None
         if isinstance(kind, Wait):
-            self._wait_for(pending)
+            self._waits.added(pending)
 
     def asked(self, effect: Effect) -> None:
         """An attempt has the executor do something; it is done at once."""
@@ -160,7 +159,7 @@ class Turns:
                 return None
             if await self._go_on_in_attempt(session):
                 return None
-            if await self._match():
+            if await self._waits.match():
                 continue
             await self._open()
             if await self._record_due():
@@ -204,7 +203,7 @@ class Turns:
             of_step = {"step": pending.name, "attempts": event.attempt} if isinstance(pending.kind, Function) else {}
             fields["error"] = thrown(event.error, event.result) | of_step
         elif event.signal_sequence is not None:
-            fields["value"] = _told(self._signals[event.signal_sequence])
+            fields["value"] = self._waits.value(event.signal_sequence)
         elif event.result is not None:
             fields["value"] = event.result
         answered = [answered_ms(each) for each in self._replay.answers(ASYNC_CALLS)]
@@ -218,9 +217,8 @@ class Turns:
 
     def ended(self) -> None:
         """The run is over: say what nobody took, which shows a type that is misspelt."""
-        if left := self._signals.left:
-            shown = ", ".join(f"{count} {kind}" for kind, count in list(left.items())[:_SHOWN_NAMES])
-            self._told(f"ended without taking all events that came: {shown}")
+        if left := self._waits.left():
+            self._told(f"ended without taking all events that came: {', '.join(left[:_SHOWN_NAMES])}")
 
     def _main_turn(self, kind: Literal["settle", "end"], fields: dict[str, Any], answered: Any) -> Turn:
         return Turn(kind, shown_ms(self._replay.time), shown_ms(self._run.now()), fields, answered)
@@ -262,7 +260,7 @@ class Turns:
                     begun = await self._run.record(EventType.TIMER_STARTED, pending.record, **told)
                 self._timers.add(pending, begun.fire_at or begun.time)
             elif isinstance(pending.kind, Wait):
-                await self._bound(pending)
+                await self._waits.begin(pending)
             elif isinstance(pending.kind, Request):
                 self._run.check_room(EventType.CALL_COMPLETED)
                 self._requests.begin(pending, pending.kind, pending.call.arguments, call_key(self._run, pending))
@@ -288,49 +286,17 @@ class Turns:
             found = True
             told: dict[str, Any] = {"function": due[0].name, "not_before": due[1]}
             await self._run.record(EventType.TIMER_FIRED, due[0].record, **told)
-        while (due := self._ends_of_waits.take(self._now())) is not None:
-            found = True
-            told = {"function": due[0].name, "error": _no_event(due[0])}
-            await self._run.record(EventType.CALL_COMPLETED, due[0].record, **told)
+        found |= await self._waits.end_due(self._now())
         if found:
             await self._run.flush()
         return found
-
-    def _wait_for(self, pending: Pending) -> None:
-        self._signals.wait(pending, pending.call.arguments["types"])
-        if (opened := self._replay.opened(pending.index)) is not None and opened.fire_at is not None:
-            self._signals.until(pending, opened.fire_at)
-
-    async def _bound(self, pending: Pending) -> None:
-        """Of a wait with a timeout, record when that is."""
-        if (timeout := pending.call.arguments["timeout"]) is None:
-            return
-        opened = self._replay.opened(pending.index)
-        if opened is None:
-            told = {"function": pending.name, "fire_at": self._run.now() + timedelta(milliseconds=timeout)}
-            opened = await self._run.record(EventType.CALL_STARTED, pending.record, **told)
-        until = opened.fire_at or opened.time
-        self._signals.until(pending, until)
-        self._ends_of_waits.add(pending, until)
-
-    async def _match(self) -> bool:
-        """Give the oldest event to the wait that it is for. Whether there was one."""
-        if (found := self._signals.match()) is None:
-            return False
-        pending, event = found
-        told = {"function": pending.name, "signal_sequence": event.sequence}
-        await self._run.record(EventType.CALL_COMPLETED, pending.record, **told)
-        self._signals.taken(event.sequence)
-        self._signals.end(pending)
-        self._ends_of_waits.drop(pending)
-        return True
 
     # --- waiting
 
     async def _wait(self) -> Parked | None:
         """Until something falls due, or comes of what is under way."""
         run = self._run
-        found = (self._timers.first(), self._ends_of_waits.first(), self._attempts.next_date())
+        found = (self._timers.first(), self._waits.next_date(), self._attempts.next_date())
         dates = [date for date in found if date is not None]
         if not self.busy and self._must_give_way():
             return await run.park(run.now())
@@ -353,13 +319,7 @@ class Turns:
         dated: list[tuple[datetime | None, WaitedFor]] = []
         for kind, dates in (("timer", self._timers.all()), ("retry", self._attempts.pauses())):
             dated += [(at, WaitedFor(kind=kind, name=each.name, until=rfc3339(at))) for each, at in dates]
-        ends = dict(self._ends_of_waits.all())
-        for pending in self._pending.values():
-            if isinstance(pending.kind, Wait):
-                at = ends.get(pending)
-                types = tuple(pending.call.arguments["types"])
-                until = None if at is None else rfc3339(at)
-                dated.append((at, WaitedFor(kind="event", name=pending.name, until=until, types=types)))
+        dated += self._waits.waited_for()
         dated.sort(key=lambda each: (each[0] is None, each[0] or self._run.now()))
         return tuple(each for _, each in dated[:_SHOWN_NAMES])
 
@@ -386,28 +346,9 @@ class Turns:
         self._holding -= pending.holds
         self._unopened.pop(pending, None)
         self._timers.drop(pending)
-        self._ends_of_waits.drop(pending)
-        self._signals.end(pending)
+        self._waits.drop(pending)
         self._attempts.drop(pending)
         self._requests.drop(pending)
-
-
-def _told(event: InstanceEvent) -> dict[str, Any]:
-    """An event from outside, as a script gets it."""
-    signal = event.signal
-    assert signal is not None
-    told = {"type": signal.type, "payload": event.payload, "timestamp": shown_ms(event.time), "id": signal.id}
-    return told if signal.sender is None else told | {"sender": signal.sender}
-
-
-def _no_event(pending: Pending) -> ErrorInfo:
-    types = ", ".join(pending.call.arguments["types"])
-    return ErrorInfo(
-        name="TimeoutError",
-        message=f"step.waitForEvent: no event {types} came for {pending.name} within "
-        f"{pending.call.arguments['timeout']} ms (timeout of the wait)",
-        line=pending.call.line,
-    )
 
 
 def _outcome(fields: dict[str, Any]) -> dict[str, Any]:

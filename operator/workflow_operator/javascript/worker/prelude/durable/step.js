@@ -5,15 +5,13 @@ const STEP_MEMBERS = { __proto__: null, retries: 1, timeout: 1, atMostOnce: 1, s
 const RETRY_MEMBERS = { __proto__: null, limit: 1, delay: 1, backoff: 1, maxDelay: 1, jitter: 1, maxDuration: 1 };
 const BACKOFFS = { __proto__: null, constant: 1, linear: 1, exponential: 1 };
 const MOST_RETRIES = 10000; // engine/calls/step.py
+// An attempt holds its place in the executor; what takes longer is asked for, and waited for with step.sleep or an event.
+const LONGEST_ATTEMPT_MS = 3600000; // engine/calls/step.py
 
 function nameOf(name, what) {
   if (typeof name !== 'string') throw new RealTypeError(`${what}: expected a name as first argument, got ${describe(name)}`);
   if (name === '' || name.length > 256) throw new RealTypeError(`${what}: expected a name of 1 to 256 characters, got one of ${name.length}`);
-  for (let i = 0; i < name.length; i++) {
-    const code = charCodeAt(name, i);
-    if (code < 32 || (code > 126 && code < 160)) throw new RealTypeError(`${what}: expected a name without control characters, got ${stringify(name)}`);
-  }
-  return stringify(name);
+  return withoutControls(name, `${what}: expected a name`);
 }
 
 // The members of an object of options, each of which is one of `known`.
@@ -65,7 +63,7 @@ function policyOf(given) {
     throw new RealTypeError(`step.do: retries.backoff: expected constant, linear or exponential, got ${typeof backoff === 'string' ? stringify(slice(backoff, 0, 64)) : describe(backoff)}`);
   const duration = (value, otherwise, what) => (value === undefined ? otherwise : milliseconds(value, `step.do: ${what}`));
   const timeout = duration(config.timeout, 300000, 'timeout');
-  if (timeout === 0) throw new RealTypeError('step.do: timeout: expected a time above 0');
+  if (timeout === 0 || timeout > LONGEST_ATTEMPT_MS) throw new RealTypeError('step.do: timeout: expected a time above 0 and at most 1 hour');
   const delay = duration(retries.delay, 5000, 'retries.delay');
   const policy = {
     // Who asks for an hour gets it.
@@ -111,6 +109,7 @@ function sleep(name, duration, given) {
 function waitForEvent(name, given) {
   const shown = nameOf(name, 'step.waitForEvent');
   const { type, timeout, signal } = options(given, { __proto__: null, type: 1, timeout: 1, signal: 1 }, 'step.waitForEvent: the second argument');
+  if (type === undefined) throw new RealTypeError('step.waitForEvent: expected { type }, a text or an array of texts');
   const types = typeof type === 'string' ? [type] : listOf(type, 'step.waitForEvent: type');
   if (types.length < 1 || types.length > 16) throw new RealTypeError(`step.waitForEvent: expected 1 to 16 types, got ${types.length}`);
   let list = '';
@@ -122,7 +121,15 @@ function waitForEvent(name, given) {
 function typeOf(type) {
   if (typeof type !== 'string' || type === '' || type.length > 100)
     throw new RealTypeError(`step.waitForEvent: expected types of 1 to 100 characters, got ${typeof type === 'string' ? `one of ${type.length}` : describe(type)}`);
-  return stringify(type);
+  return withoutControls(type, 'step.waitForEvent: expected types');
+}
+
+function withoutControls(given, expected) {
+  for (let i = 0; i < given.length; i++) {
+    const code = charCodeAt(given, i);
+    if (code < 32 || (code > 126 && code < 160)) throw new RealTypeError(`${expected} without control characters, got ${stringify(given)}`);
+  }
+  return stringify(given);
 }
 
 // --- races and lists: plain JavaScript, which records nothing
