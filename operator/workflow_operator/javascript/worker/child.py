@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import sys
 import time
 from array import array
 from collections.abc import Callable
@@ -170,6 +171,7 @@ def serve(descriptor: int, bell: int, fresh: Fresh, source: str, memory_bytes: i
     ``bell`` is the pipe that wakes the executor.
     ``source`` is the prelude for what is ``fresh`` for each of them.
     """
+    sys.unraisablehook = _not_swallowed
     processor = ProcessorTime()
     outbox = Outbox(descriptor, bell, time.monotonic)
     exchange = SocketExchange(descriptor, outbox, processor)
@@ -177,6 +179,11 @@ def serve(descriptor: int, bell: int, fresh: Fresh, source: str, memory_bytes: i
     confine.confine()
     engines.engine(fresh, source, exchange, on_error=_die).serve(jobs)
     os._exit(0)
+
+
+def _not_swallowed(error: sys.UnraisableHookArgs) -> None:
+    """What ctypes could not call lost a result, or a message of the script, which would go on without it."""
+    _die(error.exc_value or error.exc_type())
 
 
 def _die(error: BaseException) -> NoReturn:

@@ -15,7 +15,7 @@ from enum import IntEnum
 from types import TracebackType
 from typing import Any
 
-from workflow_operator.javascript.worker.vm import rejections, v8
+from workflow_operator.javascript.worker.vm import rejections, thread_state, v8
 from workflow_operator.javascript.worker.vm.bridge import EngineError, Exchange, Jobs, OutOfMemory
 from workflow_operator.javascript.worker.vm.racer import dll as _dll
 
@@ -53,7 +53,8 @@ _live: list[Isolate] = []
 
 
 def _called(callback: int, handle: Any) -> None:
-    _live[-1].called(callback, handle)
+    if not thread_state.called(callback):
+        _live[-1].called(callback, handle)
 
 
 # One for the life of the process: making another needs executable memory, which a sandbox may not have.
@@ -91,6 +92,7 @@ class Isolate:
         self._capacity = 0
         _live.append(self)
         self._context = self._dll.mr_init_context(_CALLBACK)
+        thread_state.keep(self._context)
         self._undefined = self._dll.mr_alloc_int_val(self._context, 0, Kind.UNDEFINED)
         self._no_arguments = self._evaluate("[]")
         self._control = self._evaluate(prelude)
@@ -110,6 +112,7 @@ class Isolate:
 
     def close(self) -> None:
         """Free the isolate with everything in it."""
+        thread_state.give_back(self._context)
         self._dll.mr_free_context(self._context)
         _live.remove(self)
 

@@ -12,7 +12,7 @@ import queue
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from workflow_operator.javascript.worker.vm import rejections, v8
+from workflow_operator.javascript.worker.vm import rejections, thread_state, v8
 from workflow_operator.javascript.worker.vm.bridge import EngineError, Exchange, Jobs, OutOfMemory
 from workflow_operator.javascript.worker.vm.racer import dll as _dll
 
@@ -30,7 +30,8 @@ _realms: list[ContextRealm] = []
 
 
 def _called(callback: int, handle: Any) -> None:
-    _live[-1].called(callback, handle)
+    if not thread_state.called(callback):
+        _live[-1].called(callback, handle)
 
 
 # Each once for the life of the process: making another needs executable memory, which a sandbox may not have.
@@ -76,6 +77,7 @@ class _Living:
         self._finished = False
         _live.append(self)
         self._context = self._dll.mr_init_context(_CALLBACK)
+        thread_state.keep(self._context)
         self._no_arguments = self._evaluate("[]")
         self._once = self._evaluate("(function () { 'use strict'; this(); })")
         self._run = self._dll.mr_make_js_callback(self._context, _RUN)
@@ -88,6 +90,7 @@ class _Living:
 
     def close(self) -> None:
         """Free the isolate with everything in it."""
+        thread_state.give_back(self._context)
         self._dll.mr_free_context(self._context)
         _live.remove(self)
 
