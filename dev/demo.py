@@ -1,5 +1,7 @@
 """`make demo`: the whole system on this machine, the examples on it, and one operator killed in mid-run.
 
+One run orders at a shop of the demo, which is busy at first, and waits for an approval.
+
 In a terminal it then stays up until Ctrl-C; otherwise it ends by itself. Everything is on 127.0.0.1 and in a
 temporary folder, and neither KUBECONFIG nor ~/.kube is read or written.
 """
@@ -17,13 +19,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from dev import tools
 from dev.control_plane import ControlPlane, ControlPlaneError
 from dev.go_build import BuildError
+from dev.shop import Shop
 from dev.stack import LEASHED, PROJECT, Process, Stack, StackError, wait_until_well
 from workflow_operator.history.errors import WorkflowError
 
 EXAMPLES = PROJECT / "examples"
+APPROVAL = EXAMPLES / "approval"
 FAILING = "failing"
 LONG = "steps"
 """The example whose operator is killed."""
@@ -50,7 +56,9 @@ class Demo:
         self._control_plane = ControlPlane(binary, tools.kubectl(), self._directory / "control-plane")
         self._control_plane.start()
         self._say("starting NATS, 2 projectors and 2 operators, which are the ServiceAccount workflow-operator")
-        self._stack = Stack(self._control_plane, self._directory / "stack")
+        # The shop is on this machine, where scripts may send nothing otherwise.
+        env = {"WORKFLOW_OPERATOR_EGRESS_ALLOW": "127.0.0.1"}
+        self._stack = Stack(self._control_plane, self._directory / "stack", env=env)
         self._stack.start()
         self._say("all of them are ready")
 
@@ -66,6 +74,31 @@ class Demo:
         self._show("workflow-operator", "history", f"default/{LONG}")
         self._say(f"another operator went on where {victim.name} was: the column EXECUTOR tells")
         self._check(names)
+
+    def approve(self) -> None:
+        """A run that asks a server, tries again, and waits for somebody. Raises StackError when it does not end."""
+        shop = Shop()
+        try:
+            manifest = yaml.safe_load((APPROVAL / "order.yaml").read_text())
+            manifest["spec"]["input"]["shop"] = shop.url
+            self._say(f"$ kubectl apply -f examples/approval/order.yaml    # with the shop at {shop.url}")
+            self._running.control_plane.kubectl("apply", "-f", "-", input=json.dumps(manifest))
+            wait_until_well(lambda: self._reason_is_not("approval", "WaitingForEvent"), RUNS_DEADLINE)
+            self._show("kubectl", "get", "workflowruns", "approval", "-o", "wide")
+            self._show("kubectl", "apply", "-f", "examples/approval/approve.yaml")
+            wait_until_well(lambda: self._unfinished(["approval"]), RUNS_DEADLINE)
+            self._show("kubectl", "get", "workflowsignals")
+            self._show("workflow-operator", "history", "default/approval")
+            self._say(
+                f"the shop was asked {len(shop.keys)} times, for one order: {', '.join(map(str, set(shop.keys)))}"
+            )
+        finally:
+            shop.close()
+
+    def _reason_is_not(self, run: str, reason: str) -> str | None:
+        conditions = self._statuses().get(run, {}).get("conditions", [])
+        reasons = [each["reason"] for each in conditions if each["status"] == "True"]
+        return None if reasons[:1] == [reason] else f"the run {run} is {reasons}, not {reason}"
 
     def stay(self) -> None:
         """Replace replicas that end, as a Deployment would, until interrupted."""
@@ -151,6 +184,7 @@ class Demo:
     kubectl delete -f examples/steps.yaml; kubectl apply -f examples/steps.yaml
     kill -9 {pid}     # an operator{other}, in mid-run; the other one goes on, and a new one starts
     workflow-operator history default/steps
+    kubectl describe workflowrun approval
     tail -f {self._running.directory}/*.log
 
 There is no controller manager: deleting a namespace never ends here, and Deployments start no pods.
@@ -208,6 +242,7 @@ def main() -> int:
         try:
             demo.start()
             demo.run_examples()
+            demo.approve()
             if sys.stdin.isatty() and sys.stdout.isatty():
                 up = True
                 demo.stay()

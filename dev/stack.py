@@ -144,10 +144,11 @@ class Stack:
         nats: EmbeddedServer | None = None,
         project: Path = PROJECT,
         command: Sequence[str] = COMMAND,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         """`logins`: each role has a password and the permissions of the chart in NATS, where a client without a login
         may still do everything. `nats` takes the place of a server without fsync in `directory`. `project` is the
-        checkout whose CRD and RBAC are taken, `command` what runs a role."""
+        checkout whose CRDs and RBAC are taken, `command` what runs a role, `env` settings of all of them."""
         self.control_plane = control_plane
         self.directory = directory.absolute()
         # A killed process loses nothing without it, and only a power loss would be survived with it.
@@ -155,6 +156,7 @@ class Stack:
         self._project = project
         self._command = command
         self._logins = logins
+        self._settings = dict(env or {})
         self.operators: list[Process] = []
         self.projectors: list[Process] = []
         self.executors: list[Process] = []
@@ -253,7 +255,9 @@ class Stack:
         log = self.directory / f"{role}-{self._started}.log"
         # Who has no business with the API server does not learn where it is.
         cluster = {"KUBECONFIG": str(self.kubeconfig)} if role == "operator" else {}
-        replicas.append(Process(role, log, {**self._env(), **cluster, **self._login(role), **env}, self._command))
+        replicas.append(
+            Process(role, log, {**self._env(), **cluster, **self._login(role), **self._settings, **env}, self._command)
+        )
         return replicas[-1]
 
     def _wait_until_ready(self, replica: Process) -> Process:

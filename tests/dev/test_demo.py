@@ -39,6 +39,10 @@ def test_the_demo_ends_well_and_leaves_nothing_behind(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "was ended with kill -9" in done.stdout
+    assert "WaitingForEvent" in done.stdout
+    assert "attempt 1: Error: shop: 503" in done.stdout
+    assert "Delivered" in done.stdout
+    assert "the shop was asked 2 times, for one order: " in done.stdout
     assert list(temporary.iterdir()) == []
     assert list(home.iterdir()) == []
     assert theirs.read_text() == "not a kubeconfig"

@@ -57,4 +57,5 @@ def test_example_in_local_mode(file: str, tmp_path: Path) -> None:
 
 
 def test_no_example_is_left_out() -> None:
-    assert {file.name for file in EXAMPLES.iterdir()} == RUNS.keys()
+    # What is in a folder needs more than the command; the demo runs it.
+    assert {file.name for file in EXAMPLES.iterdir() if file.is_file()} == RUNS.keys()
