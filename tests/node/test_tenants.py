@@ -35,7 +35,7 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata: {{name: runs, namespace: {TENANT}}}
 rules:
-- {{apiGroups: [workflow-operator.dev], resources: [workflowruns, workflowruns/status], verbs: ["*"]}}
+- {{apiGroups: [workflow-operator.dev], resources: ["*"], verbs: ["*"]}}
 - {{apiGroups: [events.k8s.io], resources: [events], verbs: [create]}}
 ---
 apiVersion: rbac.authorization.k8s.io/v1

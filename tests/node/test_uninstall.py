@@ -8,7 +8,10 @@ from tests.e2e.scripts import sleeper
 from tests.e2e.world import assert_sound
 from tests.node.release import Release, name_of, numbered, objects_of
 
-CRD = "customresourcedefinition.apiextensions.k8s.io/workflowruns.workflow-operator.dev"
+CRDS = {
+    f"customresourcedefinition.apiextensions.k8s.io/{name}.workflow-operator.dev"
+    for name in ("workflowruns", "workflowsignals")
+}
 SLEEP = 20
 
 
@@ -29,10 +32,10 @@ def test_runs_survive_removing_and_installing_again(release: Release) -> None:
         assert_sound(history)
 
 
-def test_nothing_is_left_but_the_crd_and_the_claim(release: Release) -> None:
+def test_nothing_is_left_but_the_crds_and_the_claim(release: Release) -> None:
     release.uninstall()
     kinds = release.node.kubectl("api-resources", "--verbs=list,delete", "--output=name").split()
-    stay = {CRD, f"persistentvolumeclaim/data-{release.name}-nats-0"}
+    stay = {*CRDS, f"persistentvolumeclaim/data-{release.name}-nats-0"}
 
     def left() -> set[str]:
         return set(objects_of(release.node, [kind for kind in kinds if not kind.startswith("events")], release.name))
