@@ -35,7 +35,7 @@ from benchmarks.measure import (
     show,
     store,
 )
-from benchmarks.scripts import FIB, FIFTY, FIVE, ONE, SCRIPTS
+from benchmarks.scripts import FIB, FIFTY, FIVE, ONE, SCRIPTS, STEPS
 from dev.control_plane import free_ports
 from dev.stack import Process
 from workflow_operator.app import roles
@@ -45,7 +45,7 @@ from workflow_operator.jetstream import EmbeddedServer
 
 AT_ONCE = 32
 NAMESPACE = "bench"
-KINDS = {ONE: 1.0, FIVE: 2 / 3, FIFTY: 1 / 5, FIB: 1 / 3}
+KINDS = {ONE: 1.0, FIVE: 2 / 3, FIFTY: 1 / 5, STEPS: 1 / 10, FIB: 1 / 3}
 """What part of --runs a round takes of each kind."""
 SETTLE_SECONDS = 0.3
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 ONE = "one state"
 FIVE = "five transitions"
 FIFTY = "fifty transitions"
+STEPS = "fifty steps"
 FIB = "fib(25)"
 
 SCRIPTS = {
@@ -19,6 +20,8 @@ SCRIPTS = {
     FIFTY: """
         function main(i) { for (let n = 0; n < 50; n++) i = transition(step, i); return i; }
         function step(i) { return i; }""",
+    STEPS: """
+        async function main(i) { for (let n = 0; n < 50; n++) i = await step.do("s", () => i); return i; }""",
     FIB: """
         function main(i) { fib(25); return i; }
         function fib(n) { return n < 2 ? n : fib(n - 1) + fib(n - 2); }""",

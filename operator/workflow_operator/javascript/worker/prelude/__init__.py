@@ -24,7 +24,11 @@ WEB_FILES = ("text", "clone", "hosts", "url", "url_classes")
 
 DURABLE_FILES = ("durations", "abort", "thrown", "calls", "step")
 
-_NAMES_DURABLE = re.compile(r"\b(?:step|fetch|uuid|AbortController|AbortSignal|NonRetryableError|RetryableError)\b")
+_NAMES_DURABLE = re.compile(r"\b(?:fetch|uuid|AbortController|AbortSignal|NonRetryableError|RetryableError)\b")
+_NAMES_STEP = re.compile(r"\bstep\b")
+# Many scripts have a function or a variable of that name.
+_DECLARES_STEP = re.compile(r"\b(?:function\b\s*\*?\s*|(?:const|let|var|class)\s+)step\b")
+_USES_STEP = re.compile(r"\bstep\s*\??\.\s*(?:do|sleep|sleepUntil|waitForEvent|map|race|info)\b")
 _NAMES_WEB = re.compile(r"\b(?:URL|URLSearchParams|TextEncoder|TextDecoder|atob|btoa|structuredClone)\b")
 
 
@@ -57,8 +61,10 @@ def wants_web(script: str) -> bool:
 
 
 def wants_durable(script: str) -> bool:
-    """Whether a script names what is done durably."""
-    return _NAMES_DURABLE.search(script) is not None
+    """Whether a script names what is done durably, and not something of its own that is called alike."""
+    if _NAMES_DURABLE.search(script) or _USES_STEP.search(script):
+        return True
+    return _NAMES_STEP.search(script) is not None and _DECLARES_STEP.search(script) is None
 
 
 def _body(names: tuple[str, ...]) -> str:
