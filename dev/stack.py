@@ -207,12 +207,13 @@ class Stack:
         return self._wait_until_ready(self._start("executor", env))
 
     def workflow_operator(self, *args: str) -> str:
-        """What `workflow-operator *args`, against this NATS, prints to standard output.
+        """What `workflow-operator *args`, against this NATS and as the administrator of the cluster, prints to standard
+        output.
 
         Raises StackError with its standard error when it fails.
         """
         command = Path(sysconfig.get_path("scripts")) / "workflow-operator"
-        env = self._env() | self._login("reader")
+        env = self._env() | self._login("reader") | {"KUBECONFIG": str(self.control_plane.kubeconfig)}
         done = subprocess.run([command, *args], env=env, capture_output=True, text=True, check=False)
         if done.returncode:
             raise StackError(f"workflow-operator {' '.join(args)}: exit code {done.returncode}: {done.stderr.strip()}")

@@ -90,6 +90,19 @@ def test_an_event_survives_the_operator_that_was_to_deliver_it(world: World) -> 
     assert world.ended(["waits"])["waits"]["status"]["output"][0] == "approve"
 
 
+def test_the_command_creates_an_object_or_appends_to_the_history(world: World) -> None:
+    world.apply(("one", {"script": WAITS}), ("two", {"script": WAITS}))
+    for name in ("one", "two"):
+        world.history_until(world.key(name), ends_with(EventType.WAITING), "parked")
+    told = world.stack.workflow_operator("signal", f"{world.namespace}/one", "approve", "--data", '{"n": 2}')
+    assert told.startswith("workflowsignal/one-")
+    told = world.stack.workflow_operator("signal", f"{world.namespace}/two", "reject", "--direct", "--id", "7")
+    assert "event reject with ID 7 is sequence " in told
+    ended = world.ended(["one", "two"])
+    assert ended["one"]["status"]["output"][:2] == ["approve", {"n": 2}]
+    assert ended["two"]["status"]["output"] == ["reject", None, "7", None]
+
+
 def test_what_cannot_be_an_event_is_refused(world: World) -> None:
     for spec, said in (
         ({"type": ""}, "spec.type"),

@@ -233,6 +233,19 @@ def latest(namespace: str | None, name: str) -> tuple[Path, InstanceKey] | None:
     return None
 
 
+def goes_on(namespace: str | None, name: str) -> bool:
+    """Whether the latest local run of that name, or of that ID, has not ended yet."""
+    found = latest(namespace, name)
+    if found is None:
+        return False
+    with _writing(found[0]):
+        lock = _lock(found[0])
+    if lock is None:
+        return True
+    os.close(lock)
+    return False
+
+
 @asynccontextmanager
 async def _server(folder: Path) -> AsyncIterator[Settings]:
     server = EmbeddedServer(folder / _SERVER, sync_always=False)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from workflow_operator.app import roles
-from workflow_operator.app.local import latest
+from workflow_operator.app.local import goes_on
 from workflow_operator.app.settings import Settings
 from workflow_operator.cli.given import given_value
 from workflow_operator.cli.look import Wanted, reach
@@ -25,7 +25,7 @@ def signal(asked: Wanted, kind: str, given: str | None, signal_id: str | None, *
         value = None if given is None else given_value("--data", given)
     except InvalidInput as error:
         raise click.UsageError(str(error)) from error
-    if direct or asked.local or latest(asked.namespace, asked.name) is not None:
+    if direct or asked.local or goes_on(asked.namespace, asked.name):
         info = SignalInfo(id=signal_id or str(uuid.uuid4()), type=kind)
         sequence = execute(_appended(asked, info, Json.of(value)))
         click.echo(f"event {info.type} with ID {info.id} is sequence {sequence} of the history")
