@@ -8,7 +8,7 @@ import pytest
 
 from tests.fakes.cluster import MemoryCluster
 from tests.fakes.records import status as instance_status
-from workflow_operator.history import ErrorInfo, ExecutorRef, InstanceKey, InstanceStatus, Json, StatusValue
+from workflow_operator.history import ErrorInfo, ExecutorRef, InstanceKey, InstanceStatus, Json, StatusValue, WaitedFor
 from workflow_operator.reconcile.showing.desired import MAX_VALUE_BYTES, Problem, bounded, desired_status, slim
 from workflow_operator.resources.run import RunStatus, WorkflowRun, to_wire
 
@@ -73,6 +73,32 @@ def test_phase_and_conditions(
     desired = desired_status(run(), found, problem, NOW)
     assert (desired.phase, conditions(desired)) == (phase, expected)
     assert desired.observed_generation == 1
+
+
+NAP = WaitedFor(kind="timer", name="nap", until="2026-01-05T03:04:05.250000Z")
+PAUSE = WaitedFor(kind="retry", name="order", until="2026-01-05T03:04:05.250000Z")
+APPROVAL = WaitedFor(kind="event", name="approval", types=("approve", "reject"))
+BOUNDED = WaitedFor(kind="event", name="x" * 256, until="2026-01-05T03:04:05.250000Z", types=("a" * 100,) * 16)
+
+
+@pytest.mark.parametrize(
+    ("waited", "reason", "message"),
+    [
+        ((NAP,), "Sleeping", "the script sleeps until"),
+        ((NAP, APPROVAL), "Sleeping", "the script sleeps until"),
+        ((PAUSE,), "RetryBackoff", "step order is tried again at 2026-01-05T03:04:05Z"),
+        ((APPROVAL,), "WaitingForEvent", "the script waits for the event approve or reject (approval)"),
+        ((APPROVAL, NAP), "WaitingForEvent", "approve or reject (approval), and for 1 more"),
+        ((BOUNDED,), "WaitingForEvent", " until 2026-01-05T03:04:05Z"),
+    ],
+)
+def test_what_a_parked_run_waits_for(waited: tuple[WaitedFor, ...], reason: str, message: str) -> None:
+    wake_at = None if waited == (APPROVAL,) else NOW
+    found = instance(executor=EXECUTOR, parked=True, wake_at=wake_at, waiting_for=waited)
+    (condition,) = [each for each in desired_status(run(), found, None, NOW).conditions if each.status == "True"]
+    assert (condition.type, condition.reason) == ("Reconciling", reason)
+    assert message in condition.message
+    assert len(condition.message) < 400
 
 
 def test_an_error_shows_its_place() -> None:

@@ -30,7 +30,7 @@ PENDING, DELIVERED, REJECTED = SignalPhase
         (TooManySignals("10000 wait"), PENDING, "TooManySignals"),
         (NotFound("no history"), PENDING, "RunNotStarted"),
         (InvalidInput("too large"), REJECTED, "InvalidSignal"),
-        (Unavailable("no answer"), PENDING, "NATSUnavailable"),
+        (Unavailable("no answer"), PENDING, "NatsUnavailable"),
     ],
 )
 def test_what_an_error_means_for_a_signal(error: WorkflowError, phase: SignalPhase, reason: str) -> None:

@@ -83,7 +83,7 @@ def failed(error: WorkflowError) -> Verdict:
         case InvalidInput() | NotSerializable():
             return Verdict(SignalPhase.REJECTED, "InvalidSignal", str(error))
         case _:
-            return Verdict(SignalPhase.PENDING, "NATSUnavailable", f"{error}; it is tried again")
+            return Verdict(SignalPhase.PENDING, "NatsUnavailable", f"{error}; it is tried again")
 
 
 def shown(verdict: Verdict, before: SignalStatus, generation: int, now: datetime) -> SignalStatus:
