@@ -10,6 +10,7 @@ import pytest
 
 from tests.fakes.http import answering
 from tests.fixtures.driven import Driver
+from tests.javascript.test_isolation import COUNTER, POLLUTIONS
 from workflow_operator.engine.outcome import Parked
 from workflow_operator.history import EventType
 from workflow_operator.history.errors import Deadlock, NonDeterminism, Thrown
@@ -438,6 +439,29 @@ async def test_a_script_that_changes_what_it_can_reach_changes_nothing_of_this(d
       return [await step.do("a", () => 7), (await fetch("http://a/")).status, failed];
     }"""
     assert (await drive.everywhere(script)).output == [7, 200, ["RangeError", "own"]]
+
+
+POLLUTED = """
+%s
+function hostile() { %s }
+async function main() {
+  hostile();
+  const a = await step.do("a", () => ({ x: 1 }));
+  const b = (await fetch("http://a/")).status;
+  const c = await step.map([1, 2], { __proto__: null, concurrency: 2 }, (x) => step.do("m", () => x * 2));
+  const d = await step.race({ __proto__: null, one: (signal) => step.sleep("s", 5000, { __proto__: null, signal }), two: () => step.do("t", () => 1) });
+  let e;
+  try { await step.do("e", { __proto__: null, retries: { __proto__: null, limit: 1, delay: 1 } }, () => { throw new RangeError("r") }) } catch (error) { e = error.message + error.attempts }
+  return [a.x, b, c[0], c[1], d.winner, e, leaks];
+}
+"""
+
+
+# What breaks `await` itself breaks it.
+@pytest.mark.parametrize("pollution", [name for name in POLLUTIONS if name != "promises"])
+async def test_nothing_of_this_is_in_reach_of_a_script(drive: Driver, pollution: str) -> None:
+    done = await drive(POLLUTED % (COUNTER, POLLUTIONS[pollution]))
+    assert done.output == [1, 200, 2, 4, "two", "r2", 0]
 
 
 async def test_log_lines_are_printed_once_each(drive: Driver) -> None:

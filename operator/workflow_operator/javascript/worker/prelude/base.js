@@ -84,7 +84,8 @@ hide(Function.prototype, 'toString', native({ toString() {
 function nativeMembers(object) {
   const names = ownKeys(object);
   for (let i = 0; i < names.length; i++) {
-    const { value, get, set } = getOwnPropertyDescriptor(object, names[i]);
+    // Also later than the script's first line: it may have given all objects a member `get`.
+    const { value, get, set } = setPrototypeOf(getOwnPropertyDescriptor(object, names[i]), null);
     if (typeof value === 'function') native(value);
     if (get !== undefined) native(get);
     if (set !== undefined) native(set);

@@ -192,7 +192,8 @@ const put = (list, i, value) => defineProperty(list, i, { __proto__: null, value
 function listOf(given, what) {
   if (!isObject(given) || typeof given[iteratorSymbol] !== 'function') throw new RealTypeError(`${what}: expected an array, got ${describe(given)}`);
   const list = bareList();
-  for (const item of given) list[list.length] = item;
+  if (isArray(given)) for (let i = 0; i < given.length; i++) list[i] = given[i];
+  else for (const item of given) list[list.length] = item;
   return list;
 }
 

@@ -70,6 +70,10 @@ function failureOf(error) {
     `"details":${details},"final":${final}` + (typeof wait === 'number' && wait >= 0 && wait - wait === 0 ? `,"retryAfter":${ceil(wait)}` : '');
 }
 
+function own(object, name, value) {
+  if (value !== undefined) defineProperty(object, name, { __proto__: null, value, writable: true, enumerable: true, configurable: true });
+}
+
 // The error that is recorded.
 function thrownAgain(given) {
   const error = construct(KNOWN[given.name] || WorkflowError, [given.message]);
@@ -87,7 +91,7 @@ function thrownAgain(given) {
       tryDefineProperty(error, names[i], { __proto__: null, value: fields[names[i]], writable: true, enumerable: true, configurable: true });
     if (isObject(details.cause)) hide(error, 'cause', thrownAgain(setPrototypeOf(details.cause, null)));
   }
-  for (const name of ['step', 'attempts'])
-    if (given[name] !== undefined) defineProperty(error, name, { __proto__: null, value: given[name], writable: true, enumerable: true, configurable: true });
+  own(error, 'step', given.step);
+  own(error, 'attempts', given.attempts);
   return error;
 }
