@@ -30,9 +30,9 @@ ALLOWED = {"WORKFLOW_OPERATOR_EGRESS_ALLOW": "127.0.0.1"}
 
 
 class Shop:
-    """Takes orders; the first answer of a shop that ``hesitates`` is kept until it is released."""
+    """Takes orders; a shop that ``hesitates`` keeps the answer ``at`` until it is released, counted from 1."""
 
-    def __init__(self, *, hesitates: bool = False) -> None:
+    def __init__(self, *, hesitates: bool = False, at: int = 1) -> None:
         self.keys: list[str] = []
         self.asked = threading.Event()
         self.release = threading.Event()
@@ -42,9 +42,10 @@ class Shop:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 shop.keys.append(self.headers["Idempotency-Key"])
-                first = len(shop.keys) == 1
-                shop.asked.set()
-                if hesitates and first:
+                kept = len(shop.keys) == at
+                if kept:
+                    shop.asked.set()
+                if hesitates and kept:
                     shop.release.wait(60)
                 data = json.dumps({"order": 17, **body}).encode()
                 self.send_response(201)
@@ -116,3 +117,46 @@ def test_a_request_without_a_recorded_answer_is_made_again_and_says_so(world: Wo
     assert len(drivers(events)) == 2
     assert [event.type for event in events].count(EventType.CALL_COMPLETED) == 1
     assert shop.keys == [f"{key.instance_id}-0.2"] * 2, "its receiver can see that it is the same"
+
+
+STEPS = """
+async function main({ url }) {
+  const before = await step.do("before", async () => {
+    return (await fetch(url, { method: "POST", body: { item: "pen" } })).json().order;
+  });
+  const made = await step.do("order", async (ctx) => {
+    const answer = await fetch(url, { method: "POST", body: { item: "book" } });
+    return { ...answer.json(), attempt: ctx.attempt };
+  });
+  await step.sleep("nap", "6s");
+  return [before, made, await step.do("last", () => 1)];
+}
+"""
+
+
+def test_a_step_that_was_cut_off_is_done_again_and_one_that_was_recorded_is_not(world: World) -> None:
+    for each in list(world.stack.operators):
+        each.terminate()
+        each.wait()
+    world.stack.operators.clear()
+    for _ in range(2):
+        world.stack.add_operator(**ALLOWED)
+    shop = Shop(hesitates=True, at=2)
+    try:
+        world.apply(("order", {"script": STEPS, "input": {"url": shop.url}}))
+        assert shop.asked.wait(60)
+        key = key_of(world.run("order"))
+        events = world.history_until(
+            key, lambda events: events[-1].type is EventType.CALL_COMPLETED, "the step before is stored"
+        )
+        world.operator_of(drivers(events)[-1]).kill()
+        run = world.ended(["order"])["order"]
+    finally:
+        shop.close()
+    # An attempt that was cut off is not counted.
+    assert run["status"]["output"] == [17, {"order": 17, "item": "book", "attempt": 1}, 1]
+    events = world.history(key)
+    assert_sound(events)
+    recorded = [event.function for event in events if event.type is EventType.CALL_COMPLETED]
+    assert recorded == ["before", "order", "last"]
+    assert shop.keys == [f"{key.instance_id}-0.1-1", *[f"{key.instance_id}-1.1-1"] * 2]
