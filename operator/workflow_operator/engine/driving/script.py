@@ -117,7 +117,9 @@ class Script:
         self._lines = ExecutionLines(host.limits.sandbox.log_bytes)
         self._turns = Turns(self, self._replay, lambda text: self._print(LogLine("warn", text)))
         for event in events:
-            self._input(event)
+            # Most of a long history is neither.
+            if event.signal is not None or event.signal_sequence is not None:
+                self._input(event)
         tail.received = self._input
 
     async def run(self, sandboxes: Sandboxes) -> Outcome:
