@@ -373,6 +373,19 @@ async def test_a_thousand_steps_side_by_side_and_one_more(drive: Driver) -> None
     assert (await drive(script % 1002)).output == ["TooManyCalls"] * 2
 
 
+async def test_the_arguments_of_all_calls_that_are_under_way_are_bounded(drive: Driver) -> None:
+    script = """async function main() {
+      const body = "x".repeat(250_000), send = (n) => Array.from({ length: n }, () => fetch("http://a/", { method: "POST", body }));
+      const counted = async (n) => (await Promise.allSettled(send(n))).map((r) => r.status === "rejected" ? r.reason.name : "sent");
+      const all = await counted(40);
+      const inside = await step.do("a", () => counted(40));
+      return [all, inside, await counted(2)];
+    }"""
+    done = await drive(script)
+    most = ["sent"] * 33 + ["TooManyCalls"] * 7
+    assert done.output == [most, most, ["sent"] * 2]
+
+
 @pytest.mark.parametrize("name", ["a.b/c*>", "😀", "x" * 256, "__proto__", "constructor", " "])
 async def test_a_name_may_be_anything(drive: Driver, name: str) -> None:
     script = f"async function main() {{ const one = {json.dumps(name)}; return [await step.do(one, (c) => c.step), await step.do(one, (c) => c.step)] }}"

@@ -26,6 +26,8 @@ from workflow_operator.javascript.host import AsyncCall, Effect, GivenUp, HostCa
 from workflow_operator.replay import Mode, Replay
 
 MOST_PENDING = 1000
+# Of the arguments of calls that are under way: what the prelude lets through, all of it in the longest characters.
+_MOST_HELD_BYTES = 3 * 8 * 1024 * 1024
 _SHOWN_NAMES = 8
 # For an attempt that is late because the machine is: it may become idle yet.
 _BLOCKED_GRACE_SECONDS = 1.0
@@ -60,6 +62,8 @@ class Turns:
         self._requests: Errands[Pending] = Errands(run, self._news.set)
         self._effects: Errands[int] = Errands(run, self._news.set)
         self._effect_owners: dict[int, Pending] = {}
+        self._effect_bytes: dict[int, int] = {}
+        self._held_bytes = 0
         self._owner: Pending | None = None
         self._made = 0
 
@@ -80,6 +84,7 @@ class Turns:
         self._made += 1
         if kind is None or self.in_attempt or call.number != self._made or len(self._pending) >= MOST_PENDING:
             raise _never(f"the call {call.name[:64]} with number {call.number}")
+        self._hold(_size(call.arguments))
         mode = Mode.FUNCTION if isinstance(kind, Function) else Mode.ASYNC
         found = self._replay.call(call.name, identity(kind, call.arguments), mode)
         count_call(call.name, found)
@@ -100,6 +105,8 @@ class Turns:
         if kind is None or effect.number in self._effect_owners or len(self._effect_owners) >= MOST_PENDING:
             raise _never(f"the effect {effect.name[:64]} with number {effect.number}")
         self._effect_owners[effect.number] = owner
+        self._effect_bytes[effect.number] = size = _size(effect.arguments)
+        self._hold(size)
         self._effects.begin(effect.number, kind, effect.arguments, self._attempts.effect_key(owner))
 
     async def answer(self, call: HostCall, session: Idler) -> None:
@@ -116,7 +123,7 @@ class Turns:
 
     def given_up(self, what: GivenUp) -> None:
         if what.effect:
-            self._effect_owners.pop(what.number, None)
+            self._forget_effect(what.number)
             self._effects.drop(what.number)
         elif (pending := self._pending.get(what.number)) is not None:
             self._forget(pending)
@@ -181,7 +188,8 @@ class Turns:
         if (done := self._effects.take()) is not None:
             number, fields = done
             told = {"number": number} | _outcome(fields)
-            await self._attempt_turn(session, self._effect_owners.pop(number), "effect", told)
+            await self._attempt_turn(session, self._effect_owners[number], "effect", told)
+            self._forget_effect(number)
             return True
         if (late := self._attempts.late()) is not None:
             error = await self._attempts.time_out(late)
@@ -340,15 +348,29 @@ class Turns:
         await self._requests.close()
         await self._effects.close()
 
+    def _hold(self, size: int) -> None:
+        self._held_bytes += size
+        if self._held_bytes > _MOST_HELD_BYTES:
+            raise _never(f"{self._held_bytes} bytes of arguments")
+
+    def _forget_effect(self, number: int) -> None:
+        self._effect_owners.pop(number, None)
+        self._held_bytes -= self._effect_bytes.pop(number, 0)
+
     def _forget(self, pending: Pending) -> None:
         """The script waits for it no longer."""
         del self._pending[pending.number], self._by_index[pending.index]
         self._holding -= pending.holds
+        self._held_bytes -= _size(pending.call.arguments)
         self._unopened.pop(pending, None)
         self._timers.drop(pending)
         self._waits.drop(pending)
         self._attempts.drop(pending)
         self._requests.drop(pending)
+
+
+def _size(arguments: dict[str, Any]) -> int:
+    return sum(len(value) for value in arguments.values() if isinstance(value, Json))
 
 
 def _outcome(fields: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,9 @@
 const MAX_PENDING = 1000; // engine/driving/turns.py
 const pending = new RealMap(); // number of a call -> {kind, name, resolve, reject, take, fn, attempt}
 const effects = new RealMap(); // number of an effect -> {attempt, resolve, reject, take}
+// Of the arguments of all of them, in UTF-16 units: the executor holds these, too.
+const MOST_UNITS = 8 * 1024 * 1024; // engine/driving/turns.py
+let units = 0;
 let made = 0, sent = 0;
 const dying = bareList(); // attempts whose signal is to be aborted, in turns of their own
 let died = 0;
@@ -12,14 +15,20 @@ function tooMany(name) {
   return named(new RealError(`${name}: expected at most ${MAX_PENDING} calls that are under way at once; use step.map with a concurrency`), 'TooManyCalls');
 }
 
+function checkRoom(calls, name, argumentsJson) {
+  if (pairSize(calls) >= MAX_PENDING) throw tooMany(name);
+  if (units + argumentsJson.length > MOST_UNITS)
+    throw named(new RealError(`${name}: expected at most ${MOST_UNITS} characters of arguments in calls that are under way at once; use step.map with a concurrency`), 'TooManyCalls');
+}
+
 const rejected_ = (error) => new RealPromise((resolve, reject) => reject(error));
 
 // A promise of what the call gives; arguments are JSON. What is wrong with it rejects the promise.
 function call(name, above, argumentsJson, given, signal) {
   asking(name);
-  if (pairSize(pending) >= MAX_PENDING) throw tooMany(name);
+  checkRoom(pending, name, argumentsJson);
   if (signal !== undefined && stateOf(signal).aborted) throw stateOf(signal).reason;
-  const entry = { __proto__: null, ...given, signal, number: made + 1, resolve: undefined, reject: undefined, attempt: undefined };
+  const entry = { __proto__: null, ...given, signal, units: argumentsJson.length, number: made + 1, resolve: undefined, reject: undefined, attempt: undefined };
   const promise = waitingFor(pending, entry, (reason) => giveUp(entry, reason), () =>
     tell('async', name, above, `"number":${entry.number},"arguments":${argumentsJson}`));
   made = entry.number;
@@ -31,8 +40,8 @@ function effect(name, above, argumentsJson, take, signal) {
   const attempt = owner();
   asking(name, true);
   if (signal !== undefined && stateOf(signal).aborted) throw stateOf(signal).reason;
-  if (pairSize(effects) >= MAX_PENDING) throw tooMany(name);
-  const entry = { __proto__: null, number: sent + 1, attempt, take, signal, resolve: undefined, reject: undefined };
+  checkRoom(effects, name, argumentsJson);
+  const entry = { __proto__: null, units: argumentsJson.length, number: sent + 1, attempt, take, signal, resolve: undefined, reject: undefined };
   const promise = waitingFor(effects, entry, (reason) => cutOff(entry, reason), () =>
     tell('effect', name, above, `"number":${entry.number},"attempt":${attempt.number},"arguments":${argumentsJson}`));
   sent = entry.number;
@@ -47,6 +56,7 @@ function waitingFor(calls, entry, aborted, telling) {
     pairSet(calls, entry.number, entry);
     whenAborted(entry.signal, entry, aborted);
     telling();
+    units += entry.units;
     told = true;
   } finally {
     if (!told) { pairDelete(calls, entry.number); forget(entry.signal, entry); }
@@ -62,6 +72,7 @@ function tell(kind, name, above, more) {
 // The script's signal was aborted: it waits no longer, whatever comes of the call.
 function giveUp(entry, reason) {
   if (!pairDelete(pending, entry.number)) return;
+  units -= entry.units;
   forget(entry.signal, entry);
   send(TELL, `{"kind":"abort","number":${entry.number}}`);
   entry.reject(reason);
@@ -70,6 +81,7 @@ function giveUp(entry, reason) {
 
 function cutOff(entry, reason) {
   if (!pairDelete(effects, entry.number)) return;
+  units -= entry.units;
   forget(entry.signal, entry);
   send(TELL, `{"kind":"cut","number":${entry.number}}`);
   entry.reject(reason);
@@ -140,6 +152,7 @@ const waiting = () => !over && entryState !== 'threw' && (pairSize(pending) > 0 
 function taken(calls, number) {
   const found = mapLookup(calls, number);
   if (!pairDelete(calls, number)) return undefined;
+  units -= found.units;
   forget(found.signal, found);
   return found;
 }
