@@ -184,8 +184,25 @@ async def test_a_server_without_the_crd_is_told(
         await client.check_served()
 
 
-async def test_a_server_with_the_crd_is_well(api: FakeApi, client: WorkflowRunClient) -> None:
+async def test_a_server_without_the_second_crd_is_told(api: FakeApi, client: WorkflowRunClient) -> None:
     api.answers({"resources": [{"name": "workflowruns"}, {"name": "workflowruns/status"}]})
+    with pytest.raises(Unavailable, match=r"does not know workflowsignals of workflow-operator\.dev/v1alpha1: install"):
+        await client.check_served()
+
+
+async def test_signals_are_read_written_and_deleted_by_their_uid(api: FakeApi, client: WorkflowRunClient) -> None:
+    path = "/apis/workflow-operator.dev/v1alpha1/namespaces/team-a/workflowsignals"
+    api.answers({"metadata": {"name": "a"}})
+    assert await client.signal("team-a", "a") == {"metadata": {"name": "a"}}
+    await client.delete_signal("team-a", "a", "u-1")
+    options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": "u-1"}}
+    assert api.asked == [("GET", f"{path}/a", None, None), ("DELETE", f"{path}/a", "application/json", options)]
+    api.answers({"message": "another uid"}, 409)
+    await client.delete_signal("team-a", "a", "u-2")
+
+
+async def test_a_server_with_the_crds_is_well(api: FakeApi, client: WorkflowRunClient) -> None:
+    api.answers({"resources": [{"name": "workflowruns"}, {"name": "workflowruns/status"}, {"name": "workflowsignals"}]})
     await client.check_served()
     assert api.asked == [("GET", "/apis/workflow-operator.dev/v1alpha1", None, None)]
 
