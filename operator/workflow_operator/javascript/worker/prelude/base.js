@@ -65,6 +65,9 @@ const hide = (object, name, value) => {
   defineProperty(object, name, hidden);
 };
 
+// A member of its own as an assignment makes one, whatever a prototype holds: a setter, or one that is read-only.
+const put = (object, name, value) => defineProperty(object, name, { __proto__: null, value, writable: true, enumerable: true, configurable: true });
+
 // Its elements are its own: no setter on a prototype sees them.
 const bareList = () => setPrototypeOf([], null);
 

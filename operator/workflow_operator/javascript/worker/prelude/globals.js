@@ -111,7 +111,7 @@ function shared() {
     IteratorPrototype, RealDate, RealError, RealMap, RealPromise, RealRangeError, RealTypeError,
     RegExpConstructor, WorkflowError, apply, bareList, ceil, chance, charCodeAt, construct, dateValue, defineProperty, describe, emptied,
     floor, fromCharCode, global, hide, indexOf, instanceOf, isArray, isBuffer, isError, isObject, iteratorSymbol,
-    keys, lazy, mapHas, mapLookup, mapSize, member, named, padStart, pairForEach, pairSet, setForEach,
+    keys, lazy, mapHas, mapLookup, mapSize, member, named, padStart, pairForEach, pairSet, put, setForEach,
     setSize, sized, slice, textMember, tryGetPrototypeOf, typedTag, uncurry, utf8Length,
     ASK, TELL, generatorKind, isInteger, looksLikeError, mapGet, mapSet, native, nativeMembers, notAvailable, numberOf: number, ownKeys,
     pairDelete, pairSize: mapSize, parse, placeAbove, placeOf, printable, received, requests, seededRandom, send, serialise, setPrototypeOf, stacks, stringify, switchTo,

@@ -112,13 +112,12 @@ function elementsOf(source, size) {
       const step = apply(next, iterator, []);
       if (!isObject(step)) throw new RealTypeError('Iterator result is not an object');
       if (step.done) return list;
-      defineProperty(list, i, { __proto__: null, value: step.value, writable: true, enumerable: true, configurable: true });
+      put(list, i, step.value);
     }
   }
   const length = floor(whole(source.length));
   foresee(length * size);
-  for (let i = 0; i < length; i++)
-    defineProperty(list, i, { __proto__: null, value: source[i], writable: true, enumerable: true, configurable: true });
+  for (let i = 0; i < length; i++) put(list, i, source[i]);
   return list;
 }
 

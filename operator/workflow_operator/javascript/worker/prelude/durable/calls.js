@@ -2,8 +2,8 @@
 // then the executor is asked for the next one. It belongs to the script's main line, or to one attempt of a step.
 
 const MAX_PENDING = 1000; // engine/driving/turns.py
-const pending = new RealMap(); // number of a call -> {kind, name, resolve, reject, take, fn, attempt}
-const effects = new RealMap(); // number of an effect -> {attempt, resolve, reject, take}
+const pending = new RealMap(); // number of a call -> {number, name, units, signal, resolve, reject, take, fn, attempt}
+const effects = new RealMap(); // number of an effect -> {number, attempt, units, signal, resolve, reject, take}
 // Of the arguments of all of them, in UTF-16 units: the executor holds these, too.
 const MOST_UNITS = 8 * 1024 * 1024; // engine/driving/turns.py
 let units = 0;
@@ -11,14 +11,13 @@ let made = 0, sent = 0;
 const dying = bareList(); // attempts whose signal is to be aborted, in turns of their own
 let died = 0;
 
-function tooMany(name) {
-  return named(new RealError(`${name}: expected at most ${MAX_PENDING} calls that are under way at once; use step.map with a concurrency`), 'TooManyCalls');
+function tooMany(name, most) {
+  return named(new RealError(`${name}: expected at most ${most} calls that are under way at once; use step.map with a concurrency`), 'TooManyCalls');
 }
 
 function checkRoom(calls, name, argumentsJson) {
-  if (pairSize(calls) >= MAX_PENDING) throw tooMany(name);
-  if (units + argumentsJson.length > MOST_UNITS)
-    throw named(new RealError(`${name}: expected at most ${MOST_UNITS} characters of arguments in calls that are under way at once; use step.map with a concurrency`), 'TooManyCalls');
+  if (pairSize(calls) >= MAX_PENDING) throw tooMany(name, MAX_PENDING);
+  if (units + argumentsJson.length > MOST_UNITS) throw tooMany(name, `${MOST_UNITS} characters of arguments in`);
 }
 
 const rejected_ = (error) => new RealPromise((resolve, reject) => reject(error));
@@ -69,20 +68,24 @@ function tell(kind, name, above, more) {
   send(TELL, `{"kind":"${kind}","name":"${name}","line":${place.line},"column":${place.column},${more}}`);
 }
 
-// The script's signal was aborted: it waits no longer, whatever comes of the call.
-function giveUp(entry, reason) {
-  if (!pairDelete(pending, entry.number)) return;
+// Nobody waits for it any longer; false if that was so before.
+function drop(calls, entry) {
+  if (!pairDelete(calls, entry.number)) return false;
   units -= entry.units;
   forget(entry.signal, entry);
+  return true;
+}
+
+// The script's signal was aborted: it waits no longer, whatever comes of the call.
+function giveUp(entry, reason) {
+  if (!drop(pending, entry)) return;
   send(TELL, `{"kind":"abort","number":${entry.number}}`);
   entry.reject(reason);
   if (entry.attempt !== undefined && !entry.attempt.dead) dying[dying.length] = { __proto__: null, attempt: entry.attempt, reason };
 }
 
 function cutOff(entry, reason) {
-  if (!pairDelete(effects, entry.number)) return;
-  units -= entry.units;
-  forget(entry.signal, entry);
+  if (!drop(effects, entry)) return;
   send(TELL, `{"kind":"cut","number":${entry.number}}`);
   entry.reject(reason);
 }
@@ -151,10 +154,7 @@ const waiting = () => !over && entryState !== 'threw' && (pairSize(pending) > 0 
 
 function taken(calls, number) {
   const found = mapLookup(calls, number);
-  if (!pairDelete(calls, number)) return undefined;
-  units -= found.units;
-  forget(found.signal, found);
-  return found;
+  return found !== undefined && drop(calls, found) ? found : undefined;
 }
 
 // The next turn; it is over when all microtasks are.

@@ -4,7 +4,7 @@ const {
   ASK, RealDate, RealError, RealMap, RealPromise, RealRangeError, RealTypeError, TELL, WorkflowError, apply, asking, bareList, ceil, chance,
   charCodeAt, construct, dateValue, defineProperty, describe, entryResult, entryWaits, floor, generatorKind, global, hide, indexOf, infinity, instanceOf,
   isArray, isInteger, isObject, iteratorSymbol, job, keys, looksLikeError, mapGet, mapHas, mapLookup, mapSet, member, named, native, nativeMembers,
-  notAvailable, now_, numberOf, owner, ownKeys, pairDelete, pairForEach, pairSet, pairSize, parse, placeAbove, placeOf, printable, received,
+  notAvailable, now_, numberOf, owner, ownKeys, pairDelete, pairForEach, pairSet, pairSize, parse, placeAbove, placeOf, printable, put, received,
   register, requests, seededRandom, send, serialise, setPrototypeOf, slice, stacks, stringify, switchTo, takeRejected, text, textMember, tryDefineProperty,
 } = shared;
 

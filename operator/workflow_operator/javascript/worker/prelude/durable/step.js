@@ -186,8 +186,6 @@ async function map(items, given, fn) {
   return results;
 }
 
-const put = (list, i, value) => defineProperty(list, i, { __proto__: null, value, writable: true, enumerable: true, configurable: true });
-
 // The elements of an array or of another iterable.
 function listOf(given, what) {
   if (!isObject(given) || typeof given[iteratorSymbol] !== 'function') throw new RealTypeError(`${what}: expected an array, got ${describe(given)}`);

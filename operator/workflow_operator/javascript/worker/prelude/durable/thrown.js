@@ -27,7 +27,7 @@ const KNOWN = { __proto__: null, NonRetryableError, RetryableError, TypeError: R
 const FINAL = { __proto__: null };
 for (const name of ['NonRetryableError', 'NestedCall', 'NotSerializable', 'PayloadTooLarge', 'NotAvailable', 'AbortError', 'CancelledError', 'Interrupted',
   'ReferenceError']) FINAL[name] = true;
-const MOST_DETAILS = 16384; // units of the fields and causes of one error; engine/calls/step.py takes as much
+const MOST_DETAILS = 16384; // units of the fields and causes of one error; javascript/host/envelope.py takes four bytes for each
 const TOLD_APART = { __proto__: null, name: 1, message: 1, stack: 1, cause: 1, errors: 1, step: 1, attempts: 1, retryAfter: 1 };
 const DEEPEST_CAUSE = 5;
 
@@ -70,10 +70,6 @@ function failureOf(error) {
     `"details":${details},"final":${final}` + (typeof wait === 'number' && wait >= 0 && wait - wait === 0 ? `,"retryAfter":${ceil(wait)}` : '');
 }
 
-function own(object, name, value) {
-  if (value !== undefined) defineProperty(object, name, { __proto__: null, value, writable: true, enumerable: true, configurable: true });
-}
-
 // The error that is recorded.
 function thrownAgain(given) {
   const error = construct(KNOWN[given.name] || WorkflowError, [given.message]);
@@ -91,7 +87,9 @@ function thrownAgain(given) {
       tryDefineProperty(error, names[i], { __proto__: null, value: fields[names[i]], writable: true, enumerable: true, configurable: true });
     if (isObject(details.cause)) hide(error, 'cause', thrownAgain(setPrototypeOf(details.cause, null)));
   }
-  own(error, 'step', given.step);
-  own(error, 'attempts', given.attempts);
+  if (given.step !== undefined) {
+    put(error, 'step', given.step);
+    put(error, 'attempts', given.attempts);
+  }
   return error;
 }

@@ -21,8 +21,7 @@ function makeClone() {
     }
 
     function copyMembers(original, copy) {
-      for (const name of keys(original))
-        defineProperty(copy, name, { __proto__: null, value: cloneOf(original[name]), writable: true, enumerable: true, configurable: true });
+      for (const name of keys(original)) put(copy, name, cloneOf(original[name]));
       return copy;
     }
 

@@ -3,7 +3,7 @@ const {
   IteratorPrototype, RealDate, RealError, RealMap, RealPromise, RealRangeError, RealTypeError, RegExpConstructor,
   WorkflowError, apply, charCodeAt, dateValue, defineProperty, describe, emptied, floor, fromCharCode,
   global, hide, indexOf, instanceOf, isArray, isBuffer, isError, isObject, iteratorSymbol, keys, lazy, mapHas,
-  mapLookup, mapSize, member, named, padStart, pairForEach, pairSet, setForEach, setSize, sized, slice,
+  mapLookup, mapSize, member, named, padStart, pairForEach, pairSet, put, setForEach, setSize, sized, slice,
   textMember, tryGetPrototypeOf, typedTag, uncurry, utf8Length,
 } = shared;
 const webText = lazy(['TextEncoder', 'TextDecoder', 'atob', 'btoa'], makeText);
