@@ -74,9 +74,7 @@ class WorkflowRunClient:
 
     async def create(self, namespace: str, run: JsonObject) -> JsonObject:
         """Create a run from its manifest; returns it as it was stored, with the name that the API server chose."""
-        request = Request("create", PLURAL, namespace)
-        path = _path("apis", *API_VERSION.split("/"), "namespaces", namespace, PLURAL)
-        return _object(request, await self._ask(request, path, run, method="POST"))
+        return await self._create(PLURAL, namespace, run)
 
     async def delete(self, namespace: str, name: str) -> None:
         """Delete the run; nothing happens when there is none."""
@@ -85,13 +83,12 @@ class WorkflowRunClient:
 
     async def run_uids(self) -> frozenset[str]:
         """The uids of all runs, as the API server's cache has them: it may lag, so ask for an object before acting."""
-        resource = ("apis", *API_VERSION.split("/"))
         if not self._namespaces:
-            return frozenset(await self._uids(Request("list", PLURAL, ""), _path(*resource, PLURAL)))
+            path = _path("apis", *API_VERSION.split("/"), PLURAL)
+            return frozenset(await self._uids(Request("list", PLURAL, ""), path))
         uids: set[str] = set()
         for namespace in self._namespaces:
-            path = _path(*resource, "namespaces", namespace, PLURAL)
-            uids |= await self._uids(Request("list", PLURAL, namespace), path)
+            uids |= await self._uids(Request("list", PLURAL, namespace), _ours(namespace, PLURAL))
         return frozenset(uids)
 
     async def _uids(self, request: Request, path: str) -> set[str]:
@@ -114,16 +111,7 @@ class WorkflowRunClient:
         It lands only on the object with this uid and resource version. Raises Conflict when that has changed or was
         created again, NotFound when it is gone, and InvalidInput when its schema refuses the status.
         """
-        request = Request("update", f"{PLURAL}/status", f"{namespace}/{name}")
-        metadata = {"name": name, "uid": uid, "resourceVersion": resource_version}
-        # Of the rest the API server keeps what it has: spec, labels and finalizers need not be known.
-        body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": status}
-        path = f"{_run(namespace, name)}/status"
-        answer = await self._ask(request, path, body, method="PUT", accept=_METADATA_OF_ONE)
-        try:
-            return version(answer.body)
-        except ValueError as error:
-            raise _no_object(request, answer.body, error) from error
+        return await self._put_status(PLURAL, namespace, _replaced(KIND, name, uid, resource_version, status))
 
     async def patch_status(
         self, namespace: str, name: str, uid: str, resource_version: str, fields: JsonObject
@@ -143,18 +131,14 @@ class WorkflowRunClient:
 
     async def create_signal(self, namespace: str, signal: JsonObject) -> JsonObject:
         """Create a signal from its manifest; returns it as it was stored. Raises Conflict when there is one."""
-        request = Request("create", SIGNAL_PLURAL, namespace)
-        path = _path("apis", *API_VERSION.split("/"), "namespaces", namespace, SIGNAL_PLURAL)
-        return _object(request, await self._ask(request, path, signal, method="POST"))
+        return await self._create(SIGNAL_PLURAL, namespace, signal)
 
     async def put_signal_status(
         self, namespace: str, name: str, uid: str, resource_version: str, status: JsonObject
     ) -> None:
         """Replace the whole status of the signal, as :meth:`put_status` that of a run."""
-        request = Request("update", f"{SIGNAL_PLURAL}/status", f"{namespace}/{name}")
-        metadata = {"name": name, "uid": uid, "resourceVersion": resource_version}
-        body = {"apiVersion": API_VERSION, "kind": SIGNAL_KIND, "metadata": metadata, "status": status}
-        await self._ask(request, f"{_signal(namespace, name)}/status", body, method="PUT", accept=_METADATA_OF_ONE)
+        body = _replaced(SIGNAL_KIND, name, uid, resource_version, status)
+        await self._put_status(SIGNAL_PLURAL, namespace, body)
 
     async def delete_signal(self, namespace: str, name: str, uid: str) -> None:
         """Delete the signal with this uid; nothing happens when there is none."""
@@ -219,6 +203,20 @@ class WorkflowRunClient:
     ) -> None:
         await self.close()
 
+    async def _create(self, plural: str, namespace: str, manifest: JsonObject) -> JsonObject:
+        request = Request("create", plural, namespace)
+        return _object(request, await self._ask(request, _ours(namespace, plural), manifest, method="POST"))
+
+    async def _put_status(self, plural: str, namespace: str, body: JsonObject) -> str:
+        name = body["metadata"]["name"]
+        request = Request("update", f"{plural}/status", f"{namespace}/{name}")
+        path = f"{_ours(namespace, plural, name)}/status"
+        answer = await self._ask(request, path, body, method="PUT", accept=_METADATA_OF_ONE)
+        try:
+            return version(answer.body)
+        except ValueError as error:
+            raise _no_object(request, answer.body, error) from error
+
     async def _get_or_none(self, request: Request, path: str) -> JsonObject | None:
         try:
             return _object(request, await self._ask(request, path))
@@ -274,12 +272,24 @@ def status_patch(uid: str, resource_version: str, fields: JsonObject) -> list[Js
     ]
 
 
+def _replaced(kind: str, name: str, uid: str, resource_version: str, status: JsonObject) -> JsonObject:
+    """What replaces the status of an object. Of the rest the API server keeps what it has: spec, labels and finalizers
+    need not be known."""
+    metadata = {"name": name, "uid": uid, "resourceVersion": resource_version}
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "status": status}
+
+
 def _run(namespace: str, name: str) -> str:
-    return _path("apis", *API_VERSION.split("/"), "namespaces", namespace, PLURAL, name)
+    return _ours(namespace, PLURAL, name)
 
 
 def _signal(namespace: str, name: str) -> str:
-    return _path("apis", *API_VERSION.split("/"), "namespaces", namespace, SIGNAL_PLURAL, name)
+    return _ours(namespace, SIGNAL_PLURAL, name)
+
+
+def _ours(namespace: str, plural: str, *name: str) -> str:
+    """Objects of one of our kinds, or the one with this name."""
+    return _path("apis", *API_VERSION.split("/"), "namespaces", namespace, plural, *name)
 
 
 def _path(*segments: str) -> str:
