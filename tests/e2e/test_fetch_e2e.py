@@ -66,6 +66,16 @@ class Shop:
         self._server.server_close()
 
 
+def allow_this_machine(world: World) -> None:
+    """Two operators whose scripts may reach the shop, in the place of those that stand."""
+    for each in list(world.stack.operators):
+        each.terminate()
+        each.wait()
+    world.stack.operators.clear()
+    for _ in range(2):
+        world.stack.add_operator(**ALLOWED)
+
+
 @pytest.fixture
 def shop() -> Iterator[Shop]:
     made = Shop()
@@ -93,12 +103,7 @@ def test_this_machine_is_refused_unless_it_is_allowed(world: World, shop: Shop) 
 
 
 def test_a_request_without_a_recorded_answer_is_made_again_and_says_so(world: World) -> None:
-    for each in list(world.stack.operators):
-        each.terminate()
-        each.wait()
-    world.stack.operators.clear()
-    for _ in range(2):
-        world.stack.add_operator(**ALLOWED)
+    allow_this_machine(world)
     shop = Shop(hesitates=True)
     try:
         world.apply(("order", order(shop)))
@@ -135,12 +140,7 @@ async function main({ url }) {
 
 
 def test_a_step_that_was_cut_off_is_done_again_and_one_that_was_recorded_is_not(world: World) -> None:
-    for each in list(world.stack.operators):
-        each.terminate()
-        each.wait()
-    world.stack.operators.clear()
-    for _ in range(2):
-        world.stack.add_operator(**ALLOWED)
+    allow_this_machine(world)
     shop = Shop(hesitates=True, at=2)
     try:
         world.apply(("order", {"script": STEPS, "input": {"url": shop.url}}))
