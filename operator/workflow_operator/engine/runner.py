@@ -189,13 +189,14 @@ class WorkflowRunner:
             status = (await self._bus.query_statuses([key])).get(key)
             if status is not None:
                 _check_room(status, self._limits)
-            many = status is not None and status.signals_received >= _FEW_SIGNALS
+            # Of a history with many of them only what follows the status is read.
+            base = status if status is not None and status.signals_received >= _FEW_SIGNALS else None
+            known = 0 if base is None else base.history_sequence
             while True:
-                known = status.history_sequence if status is not None and many else 0
                 events = await self._bus.query_history(key, after=known, slim=True)
                 if (sent := _sent_before(events, signal.id)) is not None:
                     return sent
-                last = _last(key, status if many else None, events)
+                last = _last(key, base, events)
                 event = self._writer.event(key, EventType.SIGNAL, not_before=last.time, signal=signal, payload=payload)
                 try:
                     stored = await self._bus.push_instance_event(event, expected=last.sequence)

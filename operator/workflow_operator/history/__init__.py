@@ -23,7 +23,7 @@ from workflow_operator.history.events import (
     decode_event,
     encode_event,
 )
-from workflow_operator.history.format import FORMAT_VERSION, rfc3339
+from workflow_operator.history.format import FORMAT_VERSION, as_it_is, rfc3339
 from workflow_operator.history.ports import DataBus, Delivery, QueueDepth, Release, WorkQueue
 from workflow_operator.history.status import InstanceStatus, StatusValue, decode_status, encode_status, fold
 from workflow_operator.history.subjects import InstanceKey
@@ -58,6 +58,7 @@ __all__ = [
     "WaitedFor",
     "WorkQueue",
     "arguments_json",
+    "as_it_is",
     "commit_ids",
     "decode_commit",
     "decode_event",

@@ -92,13 +92,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rena
         return stored
 
 
-def _as_it_is(value: object) -> msgspec.Raw:
+def as_it_is(value: object) -> msgspec.Raw:
+    """What an encoder of msgspec does with a ``Json``: its bytes go in unread. Raises TypeError for anything else."""
     if isinstance(value, Json):
         return msgspec.Raw(value.data)
-    raise TypeError(f"{type(value).__name__} has no place in a record")
+    raise TypeError(f"{type(value).__name__} has no JSON form of its own")
 
 
-_ENCODER = msgspec.json.Encoder(enc_hook=_as_it_is)
+_ENCODER = msgspec.json.Encoder(enc_hook=as_it_is)
 
 
 @cache

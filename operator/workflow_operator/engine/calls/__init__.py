@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from workflow_operator.engine.calls.call import AsyncKind, Call, Function, Http, Request, Run, Timer, Wait, identity
+from workflow_operator.engine.calls.call import (
+    AsyncKind,
+    Call,
+    Function,
+    Http,
+    Request,
+    Run,
+    Timer,
+    Wait,
+    identity,
+    must_give_way,
+)
 from workflow_operator.engine.calls.fetch import FETCH, FETCH_SYNC, FETCH_SYNC_EFFECT
 from workflow_operator.engine.calls.finish import FINISH
 from workflow_operator.engine.calls.policy import Policy
@@ -44,4 +55,5 @@ __all__ = [
     "Timer",
     "Wait",
     "identity",
+    "must_give_way",
 ]

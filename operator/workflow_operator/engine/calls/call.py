@@ -136,11 +136,15 @@ def identity(kind: AsyncKind, arguments: Arguments) -> Arguments:
     return {"name": arguments["name"]} if isinstance(kind, Function) else arguments
 
 
+def must_give_way(run: Run) -> bool:
+    """Whether a run has worked for its slice while others wait. A replay is no work: who was parked must get further
+    the next time."""
+    return run.slot.contended() and slice_is_over(run.worked_seconds(), run.limits, True)
+
+
 async def gives_way(run: Run) -> Parked | None:
-    """Park a run that has worked for its slice while others wait. A replay is no work: who was parked here must get
-    further the next time."""
-    over = not run.busy and run.slot.contended() and slice_is_over(run.worked_seconds(), run.limits, True)
-    return await run.park(run.now()) if over else None
+    """Park a run that must give way, where nothing is under way that this would cut off."""
+    return await run.park(run.now()) if not run.busy and must_give_way(run) else None
 
 
 def told(call: HostCall) -> dict[str, Any]:

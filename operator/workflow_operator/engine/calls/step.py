@@ -8,28 +8,25 @@ import msgspec
 
 from workflow_operator.engine.calls.call import Function
 from workflow_operator.engine.calls.policy import Backoff, Policy
-from workflow_operator.engine.calls.timers import LONGEST_MS
-from workflow_operator.javascript.host import NAME_CHARACTERS, Arguments, Limits
+from workflow_operator.engine.calls.timers import Milliseconds, Name
+from workflow_operator.javascript.host import Arguments, Limits
 
 _MOST_RETRIES = 10_000
 _LONGEST_ATTEMPT_MS = 3_600_000
-
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARACTERS)]
-_Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=LONGEST_MS)]
 
 
 class _Arguments(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """As prelude/durable/step.js writes them, all defaults filled in."""
 
-    name: _Name
+    name: Name
     limit: Annotated[int, msgspec.Meta(ge=0, le=_MOST_RETRIES)]
-    delay: _Milliseconds
+    delay: Milliseconds
     backoff: Backoff
-    max_delay: _Milliseconds = msgspec.field(name="maxDelay")
+    max_delay: Milliseconds = msgspec.field(name="maxDelay")
     jitter: Annotated[int, msgspec.Meta(ge=0, le=1)] | Annotated[float, msgspec.Meta(ge=0, le=1)]
     timeout: Annotated[int, msgspec.Meta(ge=1, le=_LONGEST_ATTEMPT_MS)]
     at_most_once: bool = msgspec.field(name="atMostOnce")
-    max_duration: _Milliseconds | None = msgspec.field(name="maxDuration", default=None)
+    max_duration: Milliseconds | None = msgspec.field(name="maxDuration", default=None)
 
 
 _ARGUMENTS = msgspec.json.Decoder(_Arguments)

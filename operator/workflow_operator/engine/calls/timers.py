@@ -16,16 +16,17 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The last one that a datetime holds, less a day for zones.
 _LAST_MS = 253_402_300_799_000 - 24 * 3600 * 1000
 
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARACTERS)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARACTERS)]
+Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=LONGEST_MS)]
 
 
 class _Sleep(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    name: _Name
-    duration: Annotated[int, msgspec.Meta(ge=0, le=LONGEST_MS)]
+    name: Name
+    duration: Milliseconds
 
 
 class _SleepUntil(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    name: _Name
+    name: Name
     at: Annotated[int, msgspec.Meta(ge=0, le=_LAST_MS)]
 
 

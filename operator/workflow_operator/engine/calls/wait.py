@@ -7,20 +7,20 @@ from typing import Annotated
 import msgspec
 
 from workflow_operator.engine.calls.call import Wait
-from workflow_operator.engine.calls.timers import LONGEST_MS
+from workflow_operator.engine.calls.timers import Milliseconds, Name
 from workflow_operator.history import TYPE_CHARACTERS
-from workflow_operator.javascript.host import NAME_CHARACTERS, Arguments, Limits
+from workflow_operator.javascript.host import Arguments, Limits
 
 _MOST_TYPES = 16
 
 
 class _Arguments(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARACTERS)]
+    name: Name
     types: Annotated[
         list[Annotated[str, msgspec.Meta(min_length=1, max_length=TYPE_CHARACTERS)]],
         msgspec.Meta(min_length=1, max_length=_MOST_TYPES),
     ]
-    timeout: Annotated[int, msgspec.Meta(ge=0, le=LONGEST_MS)] | None = None
+    timeout: Milliseconds | None = None
 
 
 _ARGUMENTS = msgspec.json.Decoder(_Arguments)

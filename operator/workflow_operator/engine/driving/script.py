@@ -40,6 +40,7 @@ from workflow_operator.javascript.host import (
     Returned,
     Said,
     Turn,
+    never_sent,
 )
 from workflow_operator.javascript.host.lines import ExecutionLines
 from workflow_operator.replay import New, Recorded, Replay, Unanswered
@@ -205,7 +206,7 @@ class Script:
 
     async def _called(self, session: Session, call: HostCall) -> Outcome | None:
         if self._turns.in_attempt:
-            raise EngineCrash(f"the sandbox sent something that it never sends: {call.name} in an attempt of a step")
+            raise never_sent(f"{call.name} in an attempt of a step")
         found = self._found(call)
         ended = None if isinstance(found, Recorded) else await self._handle(found, call)
         if (ended := self._cancelled() or ended) is None and call.wants_answer:
@@ -274,7 +275,7 @@ class Script:
         self._working_since = self._working_since or self.clock.now()
         self._answer = None
         if (kind := CALLS.get(call.name)) is None:
-            raise EngineCrash(f"the sandbox sent something that it never sends: a wait for {call.name}")
+            raise never_sent(f"a wait for {call.name}")
         return await kind.handle(self, found, call)
 
     # --- what calls do it with: see calls.Run

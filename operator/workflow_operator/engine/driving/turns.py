@@ -12,17 +12,26 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from workflow_operator.engine.calls import ASYNC_CALLS, EFFECTS, Function, Request, Run, Timer, Wait, identity
+from workflow_operator.engine.calls import (
+    ASYNC_CALLS,
+    EFFECTS,
+    Function,
+    Request,
+    Run,
+    Timer,
+    Wait,
+    identity,
+    must_give_way,
+)
 from workflow_operator.engine.clock import shown_ms
 from workflow_operator.engine.driving.attempts import Attempts, call_key
 from workflow_operator.engine.driving.errands import Errands, cancelled
 from workflow_operator.engine.driving.pending import Dates, Pending, answered_ms, thrown
 from workflow_operator.engine.driving.waits import Waits
 from workflow_operator.engine.measures import count_call
-from workflow_operator.engine.outcome import Parked, parks, slice_is_over
+from workflow_operator.engine.outcome import Parked, parks
 from workflow_operator.history import EventType, InstanceEvent, Json, WaitedFor, rfc3339
-from workflow_operator.history.errors import EngineCrash
-from workflow_operator.javascript.host import AsyncCall, Effect, GivenUp, HostCall, Result, Turn
+from workflow_operator.javascript.host import AsyncCall, Effect, GivenUp, HostCall, Result, Turn, never_sent
 from workflow_operator.replay import Mode, Replay
 
 MOST_PENDING = 1000
@@ -61,8 +70,8 @@ class Turns:
         # Two: a script that is blocked lets no effect go on, and must not keep requests from ending.
         self._requests: Errands[Pending] = Errands(run, self._news.set)
         self._effects: Errands[int] = Errands(run, self._news.set)
-        self._effect_owners: dict[int, Pending] = {}
-        self._effect_bytes: dict[int, int] = {}
+        # Whose each of them is, and what its arguments take.
+        self._effects_of: dict[int, tuple[Pending, int]] = {}
         self._held_bytes = 0
         self._owner: Pending | None = None
         self._made = 0
@@ -83,7 +92,7 @@ class Turns:
         kind = ASYNC_CALLS.get(call.name)
         self._made += 1
         if kind is None or self.in_attempt or call.number != self._made or len(self._pending) >= MOST_PENDING:
-            raise _never(f"the call {call.name[:64]} with number {call.number}")
+            raise never_sent(f"the call {call.name[:64]} with number {call.number}")
         self._hold(_size(call.arguments))
         mode = Mode.FUNCTION if isinstance(kind, Function) else Mode.ASYNC
         found = self._replay.call(call.name, identity(kind, call.arguments), mode)
@@ -102,10 +111,10 @@ class Turns:
         """An attempt has the executor do something; it is done at once."""
         owner = self._attempting(effect.attempt)
         kind = EFFECTS.get(effect.name)
-        if kind is None or effect.number in self._effect_owners or len(self._effect_owners) >= MOST_PENDING:
-            raise _never(f"the effect {effect.name[:64]} with number {effect.number}")
-        self._effect_owners[effect.number] = owner
-        self._effect_bytes[effect.number] = size = _size(effect.arguments)
+        if kind is None or effect.number in self._effects_of or len(self._effects_of) >= MOST_PENDING:
+            raise never_sent(f"the effect {effect.name[:64]} with number {effect.number}")
+        size = _size(effect.arguments)
+        self._effects_of[effect.number] = owner, size
         self._hold(size)
         self._effects.begin(effect.number, kind, effect.arguments, self._attempts.effect_key(owner))
 
@@ -113,7 +122,7 @@ class Turns:
         """The same, for an attempt that waits without a promise."""
         owner = self._attempting(call.attempt or 0)
         if (kind := EFFECTS.get(call.name)) is None:
-            raise _never(f"the effect {call.name[:64]}")
+            raise never_sent(f"the effect {call.name[:64]}")
         fields = await kind.send(self._run, call.arguments, self._attempts.effect_key(owner))
         now_ms = shown_ms(self._run.now())
         if (error := fields.get("error")) is not None:
@@ -145,7 +154,7 @@ class Turns:
     def _attempting(self, number: int) -> Pending:
         found = self._pending.get(number)
         if found is None or found not in self._attempts:
-            raise _never(f"something of an attempt of call {number}, which is not under way")
+            raise never_sent(f"something of an attempt of call {number}, which is not under way")
         return found
 
     # --- what it goes on with
@@ -155,8 +164,7 @@ class Turns:
         self._owner = None
         while True:
             self._news.clear()
-            if (delivery := self._replay.next_delivery()) is not None:
-                await self._settle(session, delivery.index, delivery.event)
+            if await self._deliver(session):
                 return None
             if await self._attempts.record() or await self._record_requests():
                 continue
@@ -177,18 +185,19 @@ class Turns:
     async def _go_on_in_attempt(self, session: Idler) -> bool:
         """With an attempt that begins, with what one asked for, or without one that is late."""
         self._attempts.let_due_begin(self._now())
-        while not self._attempts.full and not self._must_give_way():
+        while not self._attempts.full and not must_give_way(self._run):
             if (start := self._replay.next_start()) is None:
                 break
             pending = self._by_index[start.index]
             if (told := await self._attempts.begin(pending)) is None:
-                return await self._settle_recorded(session)
+                # It is at its end without one.
+                return await self._deliver(session)
             await self._attempt_turn(session, pending, "start", told)
             return True
         if (done := self._effects.take()) is not None:
             number, fields = done
             told = {"number": number} | _outcome(fields)
-            await self._attempt_turn(session, self._effect_owners[number], "effect", told)
+            await self._attempt_turn(session, self._effects_of[number][0], "effect", told)
             self._forget_effect(number)
             return True
         if (late := self._attempts.late()) is not None:
@@ -197,14 +206,11 @@ class Turns:
             return True
         return False
 
-    async def _settle_recorded(self, session: Idler) -> bool:
-        delivery = self._replay.next_delivery()
-        assert delivery is not None
-        await self._settle(session, delivery.index, delivery.event)
-        return True
-
-    async def _settle(self, session: Idler, index: str, event: InstanceEvent) -> None:
-        pending = self._by_index[index]
+    async def _deliver(self, session: Idler) -> bool:
+        """Settle what the history holds the end of, if there is anything."""
+        if (delivery := self._replay.next_delivery()) is None:
+            return False
+        event, pending = delivery.event, self._by_index[delivery.index]
         self._forget(pending)
         fields: dict[str, Any] = {"number": pending.number}
         if event.error is not None:
@@ -216,6 +222,7 @@ class Turns:
             fields["value"] = event.result
         answered = [answered_ms(each) for each in self._replay.answers(ASYNC_CALLS)]
         await session.turn(self._main_turn("settle", fields, answered))
+        return True
 
     async def _end(self, session: Idler) -> None:
         if self._pending:
@@ -306,7 +313,7 @@ class Turns:
         run = self._run
         found = (self._timers.first(), self._waits.next_date(), self._attempts.next_date())
         dates = [date for date in found if date is not None]
-        if not self.busy and self._must_give_way():
+        if not self.busy and must_give_way(run):
             return await run.park(run.now())
         seconds = [(date - self._now()).total_seconds() for date in dates]
         if not self.busy and not dates:
@@ -331,12 +338,6 @@ class Turns:
         dated.sort(key=lambda each: (each[0] is None, each[0] or self._run.now()))
         return tuple(each for _, each in dated[:_SHOWN_NAMES])
 
-    def _must_give_way(self) -> bool:
-        """Whether no attempt may begin, so that the run can give its slot to others."""
-        run = self._run
-        contended = run.slot.contended()
-        return contended and slice_is_over(run.worked_seconds(), run.limits, contended)
-
     def _now(self) -> datetime:
         """What times are compared with: that of the queue counts where this machine's clock is behind."""
         return max(self._run.now(), self._run.slot.due)
@@ -351,11 +352,11 @@ class Turns:
     def _hold(self, size: int) -> None:
         self._held_bytes += size
         if self._held_bytes > _MOST_HELD_BYTES:
-            raise _never(f"{self._held_bytes} bytes of arguments")
+            raise never_sent(f"{self._held_bytes} bytes of arguments")
 
     def _forget_effect(self, number: int) -> None:
-        self._effect_owners.pop(number, None)
-        self._held_bytes -= self._effect_bytes.pop(number, 0)
+        if (found := self._effects_of.pop(number, None)) is not None:
+            self._held_bytes -= found[1]
 
     def _forget(self, pending: Pending) -> None:
         """The script waits for it no longer."""
@@ -376,7 +377,3 @@ def _size(arguments: dict[str, Any]) -> int:
 def _outcome(fields: dict[str, Any]) -> dict[str, Any]:
     error = fields.get("error")
     return {"value": fields.get("result")} if error is None else {"error": thrown(error)}
-
-
-def _never(what: str) -> EngineCrash:
-    return EngineCrash(f"the sandbox sent something that it never sends: {what}")

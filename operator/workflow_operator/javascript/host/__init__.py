@@ -19,6 +19,7 @@ from workflow_operator.javascript.host.messages import (
     Turn,
 )
 from workflow_operator.javascript.host.pool import SandboxPool
+from workflow_operator.javascript.host.reports import never_sent
 from workflow_operator.javascript.host.session import Said, Session
 
 __all__ = [
@@ -41,4 +42,5 @@ __all__ = [
     "Session",
     "Take",
     "Turn",
+    "never_sent",
 ]

@@ -68,6 +68,11 @@ def last_seen(error: errors.ScriptError, since: str) -> errors.ScriptError:
     return error
 
 
+def never_sent(what: str) -> errors.EngineCrash:
+    """The sandbox said what the prelude does not: somebody has taken its place, and its process is of no use."""
+    return errors.EngineCrash(f"the sandbox sent something that it never sends: {what}")
+
+
 def memory(limits: Limits) -> str:
     return f"the limit is {limits.memory_bytes} bytes, {setting('SCRIPT_MEMORY_BYTES')}"
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
-from workflow_operator.history import Json
+from workflow_operator.history import Json, as_it_is
 from workflow_operator.history.errors import EngineCrash, HostLimit, ScriptError, Thrown
 from workflow_operator.javascript.host import envelope, reports
 from workflow_operator.javascript.host.guard import (
@@ -117,7 +117,7 @@ class Session:
             raise RuntimeError(f"{job.instance_id}: this session's process is gone or unfit, take another session")
         if self._process.speaks:
             self._broken = True
-            raise _malformed("a message between two runs")
+            raise reports.never_sent("a message between two runs")
         if job.limits.memory_bytes > self._process.memory_bytes:
             raise ValueError(
                 f"{job.instance_id}: expected at most {self._process.memory_bytes} bytes of memory, as the pool was "
@@ -160,13 +160,13 @@ class Session:
             except Interrupted:
                 raise _host_limit(run) from None
             except envelope.Malformed as error:
-                raise _malformed(str(error)) from None
+                raise reports.never_sent(str(error)) from None
             if isinstance(message, ScriptError):
                 raise reports.last_seen(message, run.since)
             if not isinstance(message, Spent):
                 return message
             if self._broken:
-                raise _malformed("once more that its process is spent")
+                raise reports.never_sent("once more that its process is spent")
             self._broken = True
 
     def _taken(self, run: _Run, message: Said) -> Said:
@@ -180,12 +180,12 @@ class Session:
                 run.lines += 1
                 # One more than the limit says that it is reached.
                 if run.lines > run.job.limits.log_lines + 1:
-                    raise _malformed(f"more than {run.job.limits.log_lines} log lines")
+                    raise reports.never_sent(f"more than {run.job.limits.log_lines} log lines")
             case HostCall(name, _, line):
                 try:
                     run.told.check(message, self._clock())
                 except NotExpected as error:
-                    raise _malformed(str(error)) from None
+                    raise reports.never_sent(str(error)) from None
                 run.asked = message.wants_answer
                 run.lines = 0
                 # To be looked at when all that has arrived is read: meanwhile the script may have told of others.
@@ -229,7 +229,7 @@ class Session:
     def _send(self, run: _Run, reply: bytes) -> None:
         if self._process.speaks:
             self._run, self._broken = None, True
-            raise _malformed("a message while the script waits for an answer")
+            raise reports.never_sent("a message while the script waits for an answer")
         self._process.channel.send(reply)
         run.asked = False
         run.cpu_from = self._process.cpu_seconds()
@@ -286,7 +286,7 @@ class Session:
 
     async def _death(self, run: _Run) -> ScriptError:
         if self._process.channel.error is not None:
-            return _malformed(str(self._process.channel.error))
+            return reports.never_sent(str(self._process.channel.error))
         try:
             async with asyncio.timeout(_EXIT_GRACE_SECONDS):
                 end = await asyncio.shield(self._process.exited)
@@ -317,16 +317,7 @@ def _body(job: Job) -> bytes:
     return join((_JSON.encode(own), _JSON.encode(given), script, array("q", job.answered_ms).tobytes()))
 
 
-def _as_it_is(value: object) -> msgspec.Raw:
-    assert isinstance(value, Json)
-    return msgspec.Raw(value.data)
-
-
-_JSON = msgspec.json.Encoder(enc_hook=_as_it_is)
-
-
-def _malformed(what: str) -> EngineCrash:
-    return EngineCrash(f"the sandbox sent something that it never sends: {what}")
+_JSON = msgspec.json.Encoder(enc_hook=as_it_is)
 
 
 def _host_limit(run: _Run) -> HostLimit:

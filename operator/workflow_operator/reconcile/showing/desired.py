@@ -275,11 +275,11 @@ def _activity(instance: InstanceStatus) -> tuple[str, str]:
 def _waiting(instance: InstanceStatus) -> tuple[str, str]:
     """What a parked run waits for first."""
     first, *others = instance.waiting_for
-    name, until = first.name[:_MOST_NAME], "" if first.until is None else f" until {first.until[:19]}Z"
+    name, at = first.name[:_MOST_NAME], "" if first.until is None else f"{first.until[:19]}Z"
     more = f", and for {len(others)} more" if others else ""
     if first.kind == "retry":
-        return "RetryBackoff", f"step {name} is tried again at {until.removeprefix(' until ')}{more}"
-    types = " or ".join(first.types)[:_MOST_NAME]
+        return "RetryBackoff", f"step {name} is tried again at {at}{more}"
+    types, until = " or ".join(first.types)[:_MOST_NAME], f" until {at}" if at else ""
     return "WaitingForEvent", f"the script waits for the event {types} ({name}){until}{more}"
 
 
