@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,17 +29,32 @@ pytest_plugins = ["tests.fixtures.control_plane", "tests.fixtures.nats", "tests.
 MARKER_OF_FIXTURE = {"control_plane_binary": "e2e", "nats_server": "integration"}
 E2E = Path(__file__).parent / "e2e"
 NODE = Path(__file__).parent / "node"
+# A module of which every test starts something says so on its top level.
+_SLOW_MODULE = re.compile(r"^pytestmark = .*\bmark\.(integration|e2e)\b", re.MULTILINE)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out the tests on a real node, which change this machine, unless they are asked for by their path."""
-    named = [(config.invocation_params.dir / argument.partition("::")[0]).resolve() for argument in config.args]
-    return True if collection_path == NODE and not any(NODE in (path, *path.parents) for path in named) else None
+    """Leave out the tests on a real node, which change this machine, unless they are asked for by their path.
+
+    Where the unit tests run alone, what holds none of them is not even imported.
+    """
+    if collection_path == NODE:
+        named = [(config.invocation_params.dir / argument.partition("::")[0]).resolve() for argument in config.args]
+        return None if any(NODE in (path, *path.parents) for path in named) else True
+    return True if _unit_only(config) and _holds_no_unit_test(collection_path) else None
+
+
+def _unit_only(config: pytest.Config) -> bool:
+    return "not integration" in config.option.markexpr
+
+
+def _holds_no_unit_test(path: Path) -> bool:
+    return path == E2E or (path.suffix == ".py" and _SLOW_MODULE.search(path.read_text()) is not None)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Where the unit tests run alone, each property is tried with fewer examples: they are run again and again."""
-    settings.load_profile("unit" if "not integration" in config.option.markexpr else "project")
+    settings.load_profile("unit" if _unit_only(config) else "project")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -199,7 +199,7 @@ async def test_a_silent_watch_lists_anew(watched: Watched, monkeypatch: pytest.M
 
 
 def test_a_line_is_a_sighting_or_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    listener = Listener(*[lambda _: None] * 3, lambda _, __: None, lambda _: False)
+    listener = Listener(*[lambda _: None] * 3, lambda _, __: None, lambda _: False, lambda _: None)
     line = slim_line(b'{"type":"ADDED","object":' + run_object(1) + b"}", listener)
     assert line is not None
     assert line.endswith(b"\n")

@@ -10,7 +10,8 @@ import kopf
 import pytest
 
 from tests.fakes.polling import eventually
-from workflow_operator.handlers import Pulse, watch_runs
+from workflow_operator.handlers import Pulse, watch, watch_runs
+from workflow_operator.handlers.session import Listener
 
 pytestmark = pytest.mark.integration
 
@@ -74,6 +75,29 @@ async def test_a_watch_that_ends_by_itself_is_a_failure(monkeypatch: pytest.Monk
     monkeypatch.setattr(kopf, "operator", end)
     with pytest.raises(RuntimeError, match="the watch of WorkflowRuns has failed"):
         await asyncio.wait_for(watch_runs(Sink(), pulse=Pulse(1, 0.0)), 10)
+
+
+async def test_a_kind_that_is_gone_ends_the_watch_although_kopf_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """kopf stops its other watches first, and one of them may miss that it is to stop."""
+    listeners: list[Listener] = []
+    ends = threading.Event()
+
+    def registry(see: object, see_signal: object, listener: Listener) -> kopf.OperatorRegistry:
+        listeners.append(listener)
+        return kopf.OperatorRegistry()
+
+    async def hang(**_: Any) -> None:
+        listeners[0].unknown("/apis/workflow-operator.dev/v1alpha1/workflowruns")
+        await asyncio.get_running_loop().run_in_executor(None, ends.wait)
+
+    monkeypatch.setattr(watch, "_registry", registry)
+    monkeypatch.setattr(watch, "_END_SECONDS", 0.01)
+    monkeypatch.setattr(kopf, "operator", hang)
+    try:
+        with pytest.raises(RuntimeError, match=r"does not know /apis/.*/workflowruns any more: was the CRD deleted"):
+            await asyncio.wait_for(watch_runs(Sink(), pulse=Pulse(1, 0.0)), 10)
+    finally:
+        ends.set()
 
 
 async def test_a_watch_ends_when_it_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:

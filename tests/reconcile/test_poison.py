@@ -82,7 +82,7 @@ async def world() -> World:
 
 async def watched(world: World, run: dict[str, Any]) -> None:
     """The object as the watch hands it over; what it cannot read it leaves out."""
-    listener = Listener(*[lambda _: None] * 3, world.objects.appeared, world.objects.knows)
+    listener = Listener(*[lambda _: None] * 3, world.objects.appeared, world.objects.knows, lambda _: None)
     line = slim_line(json.dumps({"type": "MODIFIED", "object": run}).encode(), listener)
     if line is None:
         return
@@ -103,7 +103,9 @@ async def listed(world: World, run: dict[str, Any]) -> None:
     def get(url: URL) -> Any:
         raise AssertionError(f"{url} is of no use: there is one page")
 
-    listener = Listener(lambda _: None, lambda _: None, over, world.objects.appeared, world.objects.knows)
+    listener = Listener(
+        lambda _: None, lambda _: None, over, world.objects.appeared, world.objects.knows, lambda _: None
+    )
     body = json.dumps({"metadata": {"resourceVersion": "7"}, "items": [run]}).encode()
     for each in (await read_on(body, URL("http://localhost/runs"), get, listener))["items"]:
         with suppress(ValueError):

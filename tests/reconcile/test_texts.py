@@ -2,7 +2,7 @@
 
 import pytest
 
-from workflow_operator.reconcile.objects.texts import MAX_BYTES, MAX_TEXT_BYTES, Texts
+from workflow_operator.reconcile.objects.texts import MAX_TEXT_BYTES, Texts
 
 
 def view(size: int) -> memoryview:
@@ -39,7 +39,7 @@ def test_room_that_is_left_is_there_again() -> None:
 
 
 def test_many_small_ones_are_bounded_too() -> None:
-    texts = Texts()
-    for number in range(200_000):
+    texts = Texts(max_bytes=100_000)
+    for number in range(2_000):
         texts.put(str(number), view(0))
-    assert sum(texts.take(str(number)) is not None for number in range(200_000)) * 100 < MAX_BYTES
+    assert sum(texts.take(str(number)) is not None for number in range(2_000)) * 100 < 100_000

@@ -16,7 +16,7 @@ import msgspec
 from aiohttp import ClientPayloadError, ClientResponse, ClientSession, StreamReader, TCPConnector
 
 from workflow_operator.handlers.listing import read_on
-from workflow_operator.resources.names import PLURAL
+from workflow_operator.resources.names import PLURAL, SIGNAL_PLURAL
 from workflow_operator.resources.sighting import watch_event
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,8 @@ QUIET_SECONDS: Final = 65.0
 """The API server sends a bookmark each 60 s. A watch that says nothing for longer may hide what has happened."""
 
 _LIST_AGAIN: Final = b'{"type": "ERROR", "object": {"kind": "Status", "code": 410}}\n'
+
+_WATCHED: Final = (f"/{PLURAL}", f"/{SIGNAL_PLURAL}")
 
 
 class Listener(NamedTuple):
@@ -43,6 +45,8 @@ class Listener(NamedTuple):
     """Called with the sighting of an object that was created while we watched, and its JSON, which it must copy."""
     knows: Callable[[dict[str, Any]], bool]
     """Called with the sighting of an object that has changed: whether that is known, so that nobody need be told."""
+    unknown: Callable[[str], None]
+    """Called with the path of a list or watch that is answered 404: there is no such kind of object (any more)."""
 
 
 def slim_session(info: kopf.ConnectionInfo, listener: Listener) -> kopf.AiohttpSession:
@@ -74,6 +78,8 @@ class _SlimResponse(ClientResponse):
 
     async def start(self, connection: Any) -> ClientResponse:
         await super().start(connection)
+        if self.status == 404 and self.url.path.endswith(_WATCHED):
+            self.told.unknown(self.url.path)
         if self._about_runs and "watch" in self.url.query:
             self.content = _Lines(self.content, self.told, self.url.path)  # type: ignore[assignment]
         return self

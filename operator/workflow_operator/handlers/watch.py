@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Coroutine, Iterable, MutableMapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol, TypeAlias, cast
 
@@ -29,6 +30,9 @@ _STACK_BYTES = 128 * 1024 * 1024
 
 # The pulse counts in tens of seconds.
 _HEARD_SECONDS = 1.0
+
+# For kopf to end in good order; its thread holds nothing that must be kept.
+_END_SECONDS = 10.0
 
 # Together about ten minutes: what outlasts them ends the process, and Kubernetes starts it again.
 _API_ERROR_BACKOFFS_SECONDS = (0.5, 1, 2, 3, 5, 8, 13, *(20 for _ in range(28)))
@@ -77,10 +81,12 @@ async def watch_runs(
         namespaces: what to watch; all namespaces if empty.
 
     Raises:
-        Exception: the API server stayed away, or refused the watch, for longer than the back-offs.
+        Exception: the API server stayed away, or refused the watch, for longer than the back-offs, or it does not know
+            what is watched any more.
     """
     loop = asyncio.get_running_loop()
     stop, ready = threading.Event(), threading.Event()
+    gone: asyncio.Future[str] = loop.create_future()
 
     told: dict[str, float] = {}
 
@@ -93,24 +99,22 @@ async def watch_runs(
     def listed(watch: str) -> None:
         loop.call_soon_threadsafe(pulse.listed, watch)
 
+    def unknown(watch: str) -> None:
+        loop.call_soon_threadsafe(_settle, gone, watch)
+
     def over(runs: list[dict[str, Any]]) -> None:
         loop.call_soon_threadsafe(_take_in, sink.object_over, runs)
 
     def see(kind: str | None, run: dict[str, Any]) -> None:
         loop.call_soon_threadsafe(_hand_over, sink, kind, run)
 
-    def see_signal(kind: str | None, signal: dict[str, Any]) -> None:
-        assert signals is not None
-        take = signals.object_deleted if kind == "DELETED" else signals.object_changed
-        loop.call_soon_threadsafe(_take_in, take, [signal])
-
     async def watch() -> None:
         try:
             await kopf.operator(
                 registry=_registry(
                     see,
-                    None if signals is None else see_signal,
-                    Listener(heard, listed, over, sink.appeared, sink.knows),
+                    None if signals is None else partial(_see_signal, loop, signals),
+                    Listener(heard, listed, over, sink.appeared, sink.knows, unknown),
                 ),
                 settings=_settings(),
                 # kopf would ask for the name of the user, and one that the cluster has numbered has none.
@@ -130,11 +134,32 @@ async def watch_runs(
     stopping = False
     thread = _in_thread(watch)
     try:
-        await asyncio.shield(thread)
+        await _ended(thread, gone)
     finally:
         stopping = True
         stop.set()
-        await asyncio.wait({thread})
+        ready.set()
+        await asyncio.wait({thread}, timeout=_END_SECONDS)
+        if thread.done():
+            # Whatever it was, somebody else knows more.
+            thread.exception()
+
+
+def _settle(gone: asyncio.Future[str], watch: str) -> None:
+    if not gone.done():
+        gone.set_result(watch)
+
+
+async def _ended(thread: asyncio.Future[None], gone: asyncio.Future[str]) -> None:
+    """Wait for the end of kopf, or for what it ends by.
+
+    When a watch is answered 404 kopf stops its other watches, and one that is being tried again may not hear of it.
+    """
+    either: set[asyncio.Future[Any]] = {thread, gone}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if gone.done():
+        raise RuntimeError(f"the API server does not know {gone.result()} any more: was the CRD deleted?")
+    thread.result()
 
 
 def _in_thread(work: Callable[[], Coroutine[None, None, None]]) -> asyncio.Future[None]:
@@ -149,13 +174,15 @@ def _in_thread(work: Callable[[], Coroutine[None, None, None]]) -> asyncio.Futur
             done.set_exception(error)
 
     def run() -> None:
+        failure: Exception | None = None
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(work())
         except Exception as error:
-            loop.call_soon_threadsafe(end, error)
-        else:
-            loop.call_soon_threadsafe(end, None)
+            failure = error
+        # Nobody waits any more where the loop is closed.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(end, failure)
 
     sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))
     before = threading.stack_size(_STACK_BYTES)
@@ -164,6 +191,11 @@ def _in_thread(work: Callable[[], Coroutine[None, None, None]]) -> asyncio.Futur
     finally:
         threading.stack_size(before)
     return done
+
+
+def _see_signal(loop: asyncio.AbstractEventLoop, signals: SignalSink, kind: str | None, signal: dict[str, Any]) -> None:
+    take = signals.object_deleted if kind == "DELETED" else signals.object_changed
+    loop.call_soon_threadsafe(_take_in, take, [signal])
 
 
 def _hand_over(sink: ObjectSink, kind: str | None, run: dict[str, Any]) -> None:
