@@ -33,6 +33,7 @@ ACCEPTED: Final[dict[str, dict[str, Any]]] = {
     "a plain run": {},
     "any input": {"spec.input": {"a": [1, 1.5, None, {"b": {}}], "script": 5}},
     "no input": {"spec.input": None},
+    "a suspended run": {"spec.suspend": True},
     "an entry that is null": {"spec.entrypoint": None},
     "a source that is null": {"spec.scriptFrom": None},
     "labels that are null": {"metadata.labels": None},
@@ -54,7 +55,8 @@ REFUSED: Final[dict[str, tuple[dict[str, Any], str]]] = {
         {"spec.entryPoint": "go"},
         'unknown field "spec.entryPoint", did you mean "spec.entryp',
     ),
-    "a field of other products": ({"spec.suspend": True}, 'unknown field "spec.suspend"'),
+    "a field of other products": ({"spec.parallelism": 1}, 'unknown field "spec.parallelism"'),
+    "suspend that is text": ({"spec.suspend": "yes"}, "spec.suspend: expected"),
     "a timeout": ({"spec.timeout": "5m"}, 'unknown field "spec.timeout"'),
     "a field of the object": ({"script": "x"}, 'unknown field "script"'),
     "a field of the metadata": (

@@ -130,6 +130,13 @@ async def test_fields_of_a_status_are_bound_to_their_object(api: FakeApi, client
     assert api.asked == [("PATCH", f"{RUN}/status", "application/json-patch+json", patch)]
 
 
+@pytest.mark.parametrize("suspend", [True, False])
+async def test_a_run_is_suspended_and_resumed(api: FakeApi, client: WorkflowRunClient, suspend: bool) -> None:
+    api.answers({"metadata": {"resourceVersion": "6"}})
+    await client.suspend("team-a", "nightly", suspend=suspend)
+    assert api.asked == [("PATCH", RUN, "application/merge-patch+json", {"spec": {"suspend": suspend}})]
+
+
 async def test_a_namespace_has_a_uid(api: FakeApi, client: WorkflowRunClient) -> None:
     api.answers({"metadata": {"uid": "an-uid"}})
     assert await client.namespace_uid("kube-system") == "an-uid"

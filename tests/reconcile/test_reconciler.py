@@ -35,6 +35,7 @@ async def test_a_new_run_is_started_as_its_own_instance(world: World) -> None:
         "args": {"n": 1},
         "origin": Origin(cluster="this-cluster", name="run", generation=1),
         "first": False,
+        "suspended": False,
     }
     assert world.phases == []
 

@@ -49,6 +49,7 @@ class RecordingRunner:
         self.cancelled: list[InstanceKey] = []
         self.reasons: list[str] = []
         self.requeued: list[InstanceKey] = []
+        self.suspended: list[tuple[int, bool]] = []
         self.refusal: Exception | None = None
 
     async def execute(
@@ -62,6 +63,7 @@ class RecordingRunner:
         instance_id: UUID | None = None,
         origin: Origin | None = None,
         first: bool = False,
+        suspended: bool = False,
     ) -> UUID:
         if self.refusal is not None:
             raise self.refusal
@@ -74,6 +76,7 @@ class RecordingRunner:
                 "args": args.load() if isinstance(args, Json) else args,
                 "origin": origin,
                 "first": first,
+                "suspended": suspended,
             }
         )
         return instance_id
@@ -81,6 +84,10 @@ class RecordingRunner:
     async def cancel(self, key: InstanceKey, reason: str) -> bool:
         self.cancelled.append(key)
         self.reasons.append(reason)
+        return True
+
+    async def suspend(self, key: InstanceKey, generation: int, *, suspend: bool) -> bool:
+        self.suspended.append((generation, suspend))
         return True
 
     async def requeue(self, key: InstanceKey) -> bool:

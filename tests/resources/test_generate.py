@@ -87,12 +87,15 @@ def test_every_field_is_described_and_bounded(path: str, node: dict[str, Any]) -
             assert "properties" in node
         case None:
             assert node["x-kubernetes-preserve-unknown-fields"] is True
+        case "boolean":
+            # What may change has no default: a tool that applies manifests would see a difference in each.
+            assert "default" not in node
         case other:
             pytest.fail(f"{path} has the unexpected type {other}")
 
 
-def test_every_field_of_the_spec_has_its_rule_of_immutability() -> None:
+def test_every_field_of_the_spec_but_suspend_has_its_rule_of_immutability() -> None:
     spec = dict(OWN_NODES)["spec"]
     rules = [rule["message"] for rule in spec["x-kubernetes-validations"]]
-    for field in spec["properties"]:
+    for field in spec["properties"].keys() - {"suspend"}:
         assert any(message.startswith(f"spec.{field} is immutable: ") for message in rules), field

@@ -104,6 +104,13 @@ def test_a_right_spec_is_kept_as_it_was_written(kubectl: Kubectl, name: str, spe
     assert run["status"] == {"observedGeneration": -1, "phase": "Pending"}
 
 
+def test_suspend_may_be_added_changed_and_removed(kubectl: Kubectl) -> None:
+    kubectl("create", "-f", "-", document=manifest("run", {"script": SCRIPT}))
+    for value in ("true", "false", "null"):
+        kubectl("patch", "workflowrun", "run", "--type", "merge", "-p", f'{{"spec":{{"suspend":{value}}}}}')
+    assert kubectl.get("run")["spec"] == {"script": SCRIPT}
+
+
 def immutable(*fields: str) -> str:
     remedy = "a run keeps what it was created with; create a new WorkflowRun instead"
     lines = [f"spec: Forbidden: spec.{field} is immutable: {remedy}" for field in fields]

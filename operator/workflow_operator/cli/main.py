@@ -178,6 +178,32 @@ def signal_command(
     send.signal(look.wanted(name, namespace, local=local), kind, data, signal_id, direct=direct)
 
 
+@main.command("suspend")
+@click.option("-n", "--namespace", metavar="NAMESPACE", help="The namespace, where NAME is given without it.")
+@click.argument("name", metavar="NAMESPACE/NAME")
+def suspend_command(name: str, namespace: str | None) -> None:
+    """Suspend a run: what is under way ends and is recorded, nothing new begins.
+
+    Sets spec.suspend in the cluster of kubectl.
+    """
+    _suspend(name, namespace, wanted=True)
+
+
+@main.command("resume")
+@click.option("-n", "--namespace", metavar="NAMESPACE", help="The namespace, where NAME is given without it.")
+@click.argument("name", metavar="NAMESPACE/NAME")
+def resume_command(name: str, namespace: str | None) -> None:
+    """Let a suspended run go on."""
+    _suspend(name, namespace, wanted=False)
+
+
+def _suspend(name: str, namespace: str | None, *, wanted: bool) -> None:
+    with _loading():
+        from workflow_operator.cli import look, send
+
+    send.suspend(look.wanted(name, namespace, local=False), wanted=wanted)
+
+
 @main.command("replay")
 @_names_an_instance
 def replay_command(name: str, namespace: str | None, local: bool) -> None:

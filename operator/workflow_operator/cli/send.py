@@ -1,4 +1,4 @@
-"""The command `signal`: an event from outside, for a run that waits for it."""
+"""The commands `signal`, `suspend` and `resume`: what somebody wants of a run."""
 
 from __future__ import annotations
 
@@ -32,6 +32,21 @@ def signal(asked: Wanted, kind: str, given: str | None, signal_id: str | None, *
     else:
         created = execute(_created(asked, kind, value, signal_id))
         click.echo(f"workflowsignal/{created} created")
+
+
+def suspend(asked: Wanted, *, wanted: bool) -> None:
+    """Set spec.suspend of the run in the cluster."""
+    execute(_set_suspend(asked, wanted=wanted))
+    click.echo(f"workflowrun/{asked.name} {'suspended' if wanted else 'resumed'}")
+
+
+async def _set_suspend(asked: Wanted, *, wanted: bool) -> None:
+    from workflow_operator.cluster import WorkflowRunClient, load_configuration
+
+    if asked.namespace is None:
+        raise InvalidInput(f"{asked}: expected NAMESPACE/NAME of a run in the cluster")
+    async with WorkflowRunClient(await load_configuration(os.environ)) as api:
+        await api.suspend(asked.namespace, asked.name, suspend=wanted)
 
 
 async def _appended(asked: Wanted, info: SignalInfo, payload: Json) -> int:

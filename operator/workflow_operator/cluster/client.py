@@ -30,6 +30,7 @@ REQUEST_TIMEOUT: Final = 10.0
 
 _JSON: Final = "application/json"
 _JSON_PATCH: Final = "application/json-patch+json"
+_MERGE_PATCH: Final = "application/merge-patch+json"
 _METADATA_OF_ONE: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 # A page is in memory at once, as JSON, and the metadata of one object can have a megabyte.
@@ -124,6 +125,12 @@ class WorkflowRunClient:
         patch = status_patch(uid, resource_version, fields)
         answer = await self._ask(request, f"{_run(namespace, name)}/status", patch, method="PATCH", content=_JSON_PATCH)
         return _sighting(request, answer.body)
+
+    async def suspend(self, namespace: str, name: str, *, suspend: bool) -> None:
+        """Set ``spec.suspend`` of a run. Raises NotFound when there is none."""
+        request = Request("patch", PLURAL, f"{namespace}/{name}")
+        patch = {"spec": {"suspend": suspend}}
+        await self._ask(request, _run(namespace, name), patch, method="PATCH", content=_MERGE_PATCH)
 
     async def signal(self, namespace: str, name: str) -> JsonObject | None:
         """The WorkflowSignal, or None when there is none."""

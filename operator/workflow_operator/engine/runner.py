@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID
@@ -33,7 +33,7 @@ from workflow_operator.history.errors import (
     TooManySignals,
     Unavailable,
 )
-from workflow_operator.replay import cancel_request, driver_without_queue
+from workflow_operator.replay import Suspensions, cancel_request, driver_without_queue
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -90,6 +90,7 @@ class WorkflowRunner:
         instance_id: UUID | None = None,
         origin: Origin | None = None,
         first: bool = False,
+        suspended: bool = False,
     ) -> UUID:
         """Start an instance: drive it here, or queue it. Idempotent for the same ``instance_id``.
 
@@ -103,6 +104,8 @@ class WorkflowRunner:
             origin: the object that it is started for.
             first: nobody can have begun it, and the caller starts it again if nothing comes of it: so it may be driven
                 here before anything of it is stored.
+
+            suspended: record it, and leave it alone until it is resumed.
 
         Returns:
             The instance ID. Unless ``first``, the instance survives any crash from here on.
@@ -126,6 +129,9 @@ class WorkflowRunner:
         if origin is not None:
             fields["origin"] = origin
         started = self._writer.event(key, EventType.STARTED, **fields)
+        if suspended:
+            await self._hold_back(started)
+            return key.instance_id
         if first and self._here is not None and self._here.offer(started):
             return key.instance_id
         async with self._answered_in_time(key):
@@ -138,6 +144,46 @@ class WorkflowRunner:
                     return key.instance_id
             await self._queue.enqueue(key, started=stored)
         return key.instance_id
+
+    async def _hold_back(self, started: InstanceEvent) -> None:
+        key, generation = started.key, started.origin.generation if started.origin else 1
+        toggle = self._writer.event(key, EventType.SUSPENDED, not_before=started.time, generation=generation)
+        async with self._answered_in_time(key):
+            with suppress(Conflict):
+                # Whoever has started it has recorded that too.
+                await self._bus.append([started, toggle], expected=0)
+
+    async def suspend(self, key: InstanceKey, generation: int, *, suspend: bool) -> bool:
+        """Suspend an instance, or resume it; False if nothing is left to be done. Idempotent.
+
+        Args:
+            generation: of the object that asks for it. It counts only if it is higher than any before.
+
+        Raises:
+            Unavailable: NATS does not answer; call again.
+        """
+        kind = EventType.SUSPENDED if suspend else EventType.RESUMED
+        async with self._answered_in_time(key):
+            while (events := await self._bus.query_history(key, slim=True)) and not events[-1].terminal:
+                known = Suspensions(events)
+                if generation <= known.generation:
+                    changed = False
+                else:
+                    toggle = self._writer.event(key, kind, not_before=events[-1].time, generation=generation)
+                    try:
+                        await self._bus.push_instance_event(toggle, expected=events[-1].sequence)
+                    except Conflict:
+                        continue
+                    changed = True
+                if not suspend and (changed or events[-1].type is EventType.RESUMED):
+                    await self._wake(key)
+                return changed
+        return False
+
+    async def _wake(self, key: InstanceKey) -> None:
+        if not await self._queue.enqueue(key):
+            # Its holder may have looked for the last time.
+            await self._queue.enqueue_at(key, self._writer.clock.now())
 
     async def cancel(self, key: InstanceKey, reason: str) -> bool:
         """Ask for the end of an instance; False if it has ended already, or does not exist. Idempotent.

@@ -43,6 +43,8 @@ def due(status: InstanceStatus, now: datetime) -> bool:
     """Whether an executor should hold this instance, or find it in the queue."""
     if status.terminal:
         return False
+    if status.suspended_at is not None and not status.cancel_requested:
+        return False
     return not status.parked or status.cancel_requested or (status.wake_at is not None and status.wake_at <= now)
 
 

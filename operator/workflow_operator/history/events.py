@@ -30,6 +30,8 @@ class EventType(StrEnum):
     OUTPUT = "output"  # finish(value): recorded, not terminal
     WAITING = "waiting"  # parked: no sandbox and no message until it wakes
     SIGNAL = "signal"  # an input: an event from outside, for a script that waits for it, now or later
+    SUSPENDED = "suspended"  # an input: nothing new is to begin until it is resumed
+    RESUMED = "resumed"  # an input: it goes on
     CANCEL_REQUESTED = "cancelRequested"  # an input: someone wants the instance to end
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -192,6 +194,8 @@ class InstanceEvent(Record, frozen=True, kw_only=True):
     signal: SignalInfo | None = None
     signal_sequence: Number | None = None
     payload: Carried = None
+    # Of `suspended` and `resumed`: that of the object that asks for it; a lower one than before does not count.
+    generation: Number = 0
     reason: str | None = None
     executor: ExecutorRef | None = None
     # Of `started`: what the script runs by; see SCRIPT_RULES.

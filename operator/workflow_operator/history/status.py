@@ -36,12 +36,13 @@ class InstanceStatus(Record, frozen=True, kw_only=True):
     ``steps`` counts the transitions and the completed host calls. ``executor`` is who wrote last, None until an
     executor wrote anything. ``wake_at`` is set while the instance is parked for a time, ``waiting_for`` tells for what.
     ``signals_received`` counts events from outside, ``signals_taken`` those that a wait of the script got.
+    ``suspended_at`` is set while it is suspended, ``suspend_generation`` is that of the last toggle that counted.
     ``history_bytes`` is the size of its events, None where a release that did not count them folded the first of them.
     ``sequence`` is the position in the status stream: the transport's, not part of the payload.
     """
 
     VALUES: ClassVar = ("input", "memory", "output")
-    TIMES: ClassVar = ("created_at", "ended_at", "wake_at")
+    TIMES: ClassVar = ("created_at", "ended_at", "wake_at", "suspended_at")
 
     version: Literal[1]
     instance_id: UUID
@@ -65,6 +66,8 @@ class InstanceStatus(Record, frozen=True, kw_only=True):
     signals_received: Number = 0
     signals_taken: Number = 0
     cancel_requested: bool = False
+    suspended_at: datetime | None = None
+    suspend_generation: Number = 0
     history_sequence: Number
     history_bytes: Number | None = None
 
@@ -112,7 +115,7 @@ def fold(status: InstanceStatus | None, event: InstanceEvent) -> InstanceStatus:
             changes[field] = getattr(event, field)
     if event.executor is not None:
         changes["executor"] = event.executor
-    changes |= _counted(status, event)
+    changes |= _counted(status, event) | _toggled(status, event)
     if event.type is EventType.CANCEL_REQUESTED:
         changes["cancel_requested"] = True
     if event.type in _ENDS:
@@ -131,6 +134,19 @@ def _counted(status: InstanceStatus, event: InstanceEvent) -> dict[str, int]:
     if event.signal_sequence is not None:
         counts["signals_taken"] = status.signals_taken + 1
     return counts
+
+
+def _toggled(status: InstanceStatus, event: InstanceEvent) -> dict[str, Any]:
+    if event.type not in (EventType.SUSPENDED, EventType.RESUMED):
+        return {}
+    # A run that is parked stays so while it is suspended.
+    kept: dict[str, Any] = {}
+    if event.type is EventType.SUSPENDED:
+        kept = {"parked": status.parked, "wake_at": status.wake_at, "waiting_for": status.waiting_for}
+    if event.generation <= status.suspend_generation:
+        return kept
+    since = (status.suspended_at or event.time) if event.type is EventType.SUSPENDED else None
+    return kept | {"suspended_at": since, "suspend_generation": event.generation}
 
 
 def _begin(event: InstanceEvent) -> InstanceStatus:

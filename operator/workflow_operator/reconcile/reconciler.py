@@ -175,6 +175,7 @@ class Reconciler:
         if instance is not None:
             if await self._lags(key, instance, run):
                 return
+            await self._suspend(run, instance)
             await self._queue_again(key, instance)
         now = self._now()
         problem = problem or self._outage.lasting(now)
@@ -207,9 +208,17 @@ class Reconciler:
             await self._runner.cancel(instance, f"somebody set status.phase of its WorkflowRun to {run.status.phase}")
         await self._cluster.writer.write(run, ended_by_hand(run, self._now()), whole=False)
 
+    async def _suspend(self, run: ObservedRun, instance: InstanceStatus) -> None:
+        """Suspend or resume, as the object asks; its generation tells which of its words is the last."""
+        asked, generation = bool(run.spec.suspend), run.metadata.generation
+        differs = asked != (instance.suspended_at is not None)
+        if not instance.terminal and differs and generation > instance.suspend_generation:
+            await self._runner.suspend(instance.key, generation, suspend=asked)
+
     async def _queue_again(self, key: RunKey, instance: InstanceStatus) -> None:
         """Queue what has started and nobody has begun: it may never have been queued."""
-        if instance.terminal or instance.executor is not None or key in self._queued_again:
+        begun = instance.terminal or instance.executor is not None or instance.suspended_at is not None
+        if begun or key in self._queued_again:
             return
         age = self._now() - instance.created_at
         if age < _QUEUED_AGAIN_AFTER:

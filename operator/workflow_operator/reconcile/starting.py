@@ -81,6 +81,7 @@ class Starter:
                 instance_id=instance.instance_id,
                 origin=Origin(cluster=self._cluster_id, name=key.name, generation=run.metadata.generation),
                 first=self._objects.begins_first(key),
+                suspended=start.suspend,
             )
         except (InvalidInput, ScriptError) as error:
             return refused(error)

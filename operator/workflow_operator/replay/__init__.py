@@ -21,8 +21,10 @@ from workflow_operator.replay.claims import (
 )
 from workflow_operator.replay.replay import Delivery, Mode, New, Recorded, Replay, Start, Unanswered
 from workflow_operator.replay.signals import Signals
+from workflow_operator.replay.suspension import TOGGLES, Suspensions
 
 __all__ = [
+    "TOGGLES",
     "Abandon",
     "Cancel",
     "Delivery",
@@ -37,6 +39,7 @@ __all__ = [
     "Signals",
     "Sleeping",
     "Start",
+    "Suspensions",
     "Unanswered",
     "cancel_request",
     "crashes_in_a_row",

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from workflow_operator.history import EventType, ExecutorRef, InstanceEvent, LetGo, Release
+from workflow_operator.replay.suspension import Suspensions
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +23,8 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Sleeping:
-    """Parked, and not due before ``until``, or before somebody else appends something; ``cause`` is the sequence of the
-    event that parked it."""
+    """Parked or suspended, and not due before ``until``, or before somebody else appends something; ``cause`` is the
+    sequence of the event that parked it, or of the last one of a history that is suspended."""
 
     until: datetime | None
     cause: int
@@ -89,6 +90,8 @@ def next_action(events: Sequence[InstanceEvent], sight: Sight) -> NextAction:
     epoch = sum(event.type is EventType.CLAIMED for event in events)
     if (request := cancel_request(events)) is not None:
         return Cancel(epoch, request.reason or "")
+    if Suspensions(events).since is not None:
+        return Sleeping(None, last.sequence)
     if last.type is EventType.WAITING and (last.wake_at is None or last.wake_at > sight.now):
         return Sleeping(last.wake_at, last.sequence)
     crashes = crashes_in_a_row(events, sight.released, sight.alive)

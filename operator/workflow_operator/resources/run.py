@@ -170,7 +170,7 @@ class ScriptSource(Wire):
 
 
 class RunSpec(Wire):
-    """What to run. Nothing of it can be changed later."""
+    """What to run. Nothing of it can be changed later, but suspend."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -209,6 +209,11 @@ class RunSpec(Wire):
         default=None,
         description="Argument of the function: any JSON value.",
         json_schema_extra=ANY_JSON,
+    )
+    suspend: bool | None = Field(
+        default=None,
+        description="Whether to leave the run alone: attempts under way end and are recorded, nothing new begins. It "
+        "goes on when this is false or removed. May be set at creation, and changed at any time.",
     )
 
 
@@ -354,7 +359,7 @@ class WorkflowRun(Wire):
     """One execution of a JavaScript workflow."""
 
     metadata: ObjectMeta
-    spec: RunSpec = Field(description="What to run. Nothing of it can be changed later.")
+    spec: RunSpec = Field(description="What to run. Nothing of it can be changed later, but suspend.")
     status: RunStatus = Field(
         default_factory=lambda: RunStatus.model_validate(UNSEEN),
         description="What became of the run. Only the operator writes it.",
@@ -362,10 +367,17 @@ class WorkflowRun(Wire):
     )
 
 
+class ObservedSpec(Wire):
+    """What may change of the spec of a WorkflowRun."""
+
+    suspend: bool | None = None
+
+
 class ObservedRun(Wire):
     """What an operator keeps of a WorkflowRun; see :mod:`workflow_operator.resources.sighting`."""
 
     metadata: ObjectMeta
+    spec: ObservedSpec = Field(default_factory=ObservedSpec)
     status: RunStatus = Field(default_factory=lambda: RunStatus.model_validate(UNSEEN))
 
 

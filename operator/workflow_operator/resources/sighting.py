@@ -1,8 +1,8 @@
 """What an operator keeps of an object: who it is, and its status. Script, input and values are not even parsed.
 
 Anybody may create an object of a megabyte and more, and parsed JSON takes up to 26 times its bytes. So the JSON of an
-object is read here only, in one pass that builds nothing of what is left out: ``spec``, annotations, labels and managed
-fields, and memory and output of the status.
+object is read here only, in one pass that builds nothing of what is left out: ``spec`` but for ``suspend``,
+annotations, labels and managed fields, and memory and output of the status.
 """
 
 from __future__ import annotations
@@ -44,8 +44,13 @@ class _Status(msgspec.Struct):
     historySequence: Any = _ABSENT  # noqa: N815
 
 
+class _Spec(msgspec.Struct):
+    suspend: Any = _ABSENT
+
+
 class _Object(msgspec.Struct):
     metadata: _Metadata
+    spec: msgspec.Raw = msgspec.Raw()
     apiVersion: Any = _ABSENT  # noqa: N815
     kind: Any = _ABSENT
     status: msgspec.Raw = msgspec.Raw()
@@ -89,6 +94,7 @@ class _List(msgspec.Struct):
 
 
 _OBJECT = msgspec.json.Decoder(_Object)
+_SPEC = msgspec.json.Decoder(_Spec)
 _STATUS = msgspec.json.Decoder(_Status)
 _EVENT = msgspec.json.Decoder(_Event)
 _LIST = msgspec.json.Decoder(_List)
@@ -131,12 +137,22 @@ def sighting(data: bytes | msgspec.Raw) -> JsonObject:
     found = _decoded(_OBJECT, data)
     seen = _present(found)
     seen["metadata"] = _present(found.metadata)
+    if asks := _asked(seen.pop("spec")):
+        seen["spec"] = asks
     if bytes(seen.pop("status")):
         try:
             seen["status"] = _present(_decoded(_STATUS, found.status))
         except ValueError:
             seen["status"] = UNREADABLE_STATUS
     return seen
+
+
+def _asked(spec: msgspec.Raw) -> JsonObject:
+    """What of the spec may change. What is no spec asks for nothing."""
+    try:
+        return _present(_decoded(_SPEC, spec)) if bytes(spec) else {}
+    except ValueError:
+        return {}
 
 
 def _present(found: msgspec.Struct) -> JsonObject:

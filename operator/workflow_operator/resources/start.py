@@ -21,6 +21,7 @@ class _Spec(msgspec.Struct):
     scriptFrom: Any = None  # noqa: N815
     entrypoint: Any = None
     input: msgspec.Raw = msgspec.Raw(b"null")
+    suspend: Any = None
 
 
 class _Object(msgspec.Struct):
@@ -41,6 +42,7 @@ class Start:
     script_from: ScriptSource | None
     entrypoint: str | None
     input: bytes | None
+    suspend: bool = False
 
 
 def read_start(data: bytes) -> Start:
@@ -58,7 +60,12 @@ def read_start(data: bytes) -> Start:
     spec = found.spec
     try:
         read = RunSpec.model_validate(
-            {"script": spec.script, "scriptFrom": spec.scriptFrom, "entrypoint": spec.entrypoint}
+            {
+                "script": spec.script,
+                "scriptFrom": spec.scriptFrom,
+                "entrypoint": spec.entrypoint,
+                "suspend": spec.suspend,
+            }
         )
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
@@ -73,6 +80,7 @@ def read_start(data: bytes) -> Start:
         script_from=read.script_from,
         entrypoint=read.entrypoint,
         input=None if value == b"null" else without_html_escapes(value),
+        suspend=bool(read.suspend),
     )
 
 

@@ -111,6 +111,8 @@ _MOMENTS = {
     EventType.CLAIMED: "taken over",
     EventType.WAITING: "parked",
     EventType.OUTPUT: "finish",
+    EventType.SUSPENDED: "suspended",
+    EventType.RESUMED: "resumed",
     EventType.CANCEL_REQUESTED: "cancel requested",
 }
 

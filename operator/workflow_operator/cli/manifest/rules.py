@@ -42,7 +42,13 @@ _METADATA: Final[JsonObject] = {
     },
 }
 _KINDS: Final = {str: "the text", bool: "the truth value", int: "the number", float: "the number"}
-_WANTED: Final = {"string": "text", "object": "a mapping", "integer": "a whole number", "array": "a list"}
+_WANTED: Final = {
+    "string": "text",
+    "object": "a mapping",
+    "integer": "a whole number",
+    "array": "a list",
+    "boolean": "true or false",
+}
 _PATTERNS: Final = {
     "entrypoint": "the name of a function",
     "name": "a name of lower case letters, digits, - and .",
@@ -172,7 +178,7 @@ def _name_problems(metadata: JsonObject) -> Iterator[Problem]:
 def _is(wanted: str, value: object) -> bool:
     if wanted == "integer":
         return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, {"string": str, "object": dict, "array": list}[wanted])
+    return isinstance(value, {"string": str, "object": dict, "array": list, "boolean": bool}[wanted])
 
 
 def _shown(value: object) -> str:

@@ -62,8 +62,18 @@ class Run(Protocol):
             HistoryLimit: the run has recorded as much as it may.
         """
 
+    def moved(self, due: datetime, begun: datetime) -> datetime:
+        """When a time that began at ``begun`` is over: it stood still while the run was suspended."""
+
     async def flush(self) -> None:
         """Store all that is gathered."""
+
+    @property
+    def suspending(self) -> bool:
+        """Whether nothing new may begin, as the run is to be suspended."""
+
+    async def suspend(self, on: tuple[WaitedFor, ...] = ()) -> Parked:
+        """Park until it is resumed."""
 
     async def park(self, until: datetime | None, on: tuple[WaitedFor, ...] = ()) -> Parked:
         """Record that the run waits, and for what; it is to be queued again at that time, if there is one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -55,7 +55,8 @@ class Attempts:
     def added(self, pending: Pending) -> None:
         """The script has made the call of a step; if attempts of it failed before, the next one may have to wait."""
         if failures := self._replay.failures(pending.index):
-            self._retries.add(pending, failures[-1].retry_at or failures[-1].time)
+            last = failures[-1]
+            self._retries.add(pending, self._run.moved(last.retry_at or last.time, last.time))
 
     def drop(self, pending: Pending) -> None:
         """The script waits for it no longer."""
@@ -72,6 +73,10 @@ class Attempts:
         """When a pause or the time of an attempt is over."""
         deadlines = [attempt.deadline for attempt in self._running.values()]
         return min((date for date in (*deadlines, self._retries.first()) if date is not None), default=None)
+
+    def deadline(self) -> datetime | None:
+        """When the time of the first attempt is over."""
+        return min((attempt.deadline for attempt in self._running.values()), default=None)
 
     def pauses(self) -> Iterator[tuple[Pending, datetime]]:
         """The steps that are to be tried again, and when."""
@@ -144,7 +149,7 @@ class Attempts:
     async def _fail(self, pending: Pending, attempt: _Attempt, result: Result) -> None:
         failures = self._replay.failures(pending.index)
         seed = f"{self._seed(pending)} {attempt.number} pause"
-        policy = policy_of(pending)
+        policy = self._lengthened(policy_of(pending), (failures[0].started_at if failures else None) or attempt.begun)
         at = (
             None
             if result.final
@@ -157,6 +162,13 @@ class Attempts:
         failed = {"error": result.error, "retry_at": at}
         await self._run.record(EventType.ATTEMPT_FAILED, pending.record, **told, **failed)
         self._retries.add(pending, at)
+
+    def _lengthened(self, policy: Policy, first: datetime) -> Policy:
+        """With a maxDuration that stood still while the run was suspended."""
+        if policy.max_duration_ms is None:
+            return policy
+        over = self._run.moved(first + timedelta(milliseconds=policy.max_duration_ms), first)
+        return replace(policy, max_duration_ms=round((over - first) / timedelta(milliseconds=1)))
 
     async def _complete(self, pending: Pending, number: int, begun: datetime, **fields: Any) -> None:
         given = {name: value for name, value in fields.items() if value is not None}

@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from workflow_operator.engine.calls import AsyncKind, Function, Request
 from workflow_operator.engine.clock import shown_ms
@@ -77,6 +78,12 @@ def thrown(error: ErrorInfo, details: Json | None = None) -> dict[str, object]:
     told: dict[str, object] = {"name": error.name, "message": error.message, "line": error.line}
     told |= {"column": error.column, "stack": error.stack or ""}
     return told if details is None else told | {"details": details}
+
+
+def settled(fields: dict[str, Any]) -> dict[str, Any]:
+    """What came of a request, as the sandbox settles it."""
+    error = fields.get("error")
+    return {"value": fields.get("result")} if error is None else {"error": thrown(error)}
 
 
 def answered_ms(event: InstanceEvent) -> int:

@@ -43,7 +43,7 @@ from workflow_operator.javascript.host import (
     never_sent,
 )
 from workflow_operator.javascript.host.lines import ExecutionLines
-from workflow_operator.replay import New, Recorded, Replay, Unanswered
+from workflow_operator.replay import TOGGLES, New, Recorded, Replay, Suspensions, Unanswered
 
 T = TypeVar("T")
 
@@ -114,6 +114,9 @@ class Script:
         self.limits = host.limits
         self._answer: InstanceEvent | None = None
         self._received = 0
+        self._suspensions = Suspensions()
+        # It was told to: what it holds of dates may be wrong from here on, so it goes no further.
+        self._suspending = False
         self._log = host.log
         self._lines = ExecutionLines(host.limits.sandbox.log_bytes)
         self._turns = Turns(self, self._replay, lambda text: self._print(LogLine("warn", text)))
@@ -121,6 +124,8 @@ class Script:
             # Most of a long history is neither.
             if event.signal is not None or event.signal_sequence is not None:
                 self._input(event)
+            elif event.type in TOGGLES:
+                self._suspensions.take(event)
         tail.received = self._input
 
     async def run(self, sandboxes: Sandboxes) -> Outcome:
@@ -208,6 +213,8 @@ class Script:
         if self._turns.in_attempt:
             raise never_sent(f"{call.name} in an attempt of a step")
         found = self._found(call)
+        if self._suspending and not isinstance(found, Recorded):
+            return self._cancelled() or await self.suspend()
         ended = None if isinstance(found, Recorded) else await self._handle(found, call)
         if (ended := self._cancelled() or ended) is None and call.wants_answer:
             await self._reply(session, found.event if isinstance(found, Recorded) else self._answer)
@@ -327,8 +334,24 @@ class Script:
             waiting = await self._tail.append(EventType.WAITING, wake_at=until, on=on)
         return Parked(until, waiting.sequence)
 
+    @property
+    def suspending(self) -> bool:
+        return self._suspending
+
+    async def suspend(self, on: tuple[WaitedFor, ...] = ()) -> Parked:
+        """Park until somebody resumes it; at once if somebody has."""
+        return await self.park(None if self._suspensions.since is not None else self.now(), on)
+
+    def moved(self, due: datetime, begun: datetime) -> datetime:
+        return self._suspensions.moved(due, begun)
+
     def _input(self, event: InstanceEvent) -> None:
-        if event.type is EventType.SIGNAL:
+        if event.type in TOGGLES:
+            self._received += 1
+            self._suspensions.take(event)
+            self._suspending |= self._suspensions.since is not None
+            self._turns.woken()
+        elif event.type is EventType.SIGNAL:
             self._received += 1
             self._turns.received(event)
         else:

@@ -20,7 +20,9 @@ from workflow_operator.history import (
     LetGo,
 )
 from workflow_operator.history.errors import Conflict, PayloadTooLarge
-from workflow_operator.replay import cancel_request, overtaken_by
+from workflow_operator.replay import TOGGLES, cancel_request, overtaken_by
+
+_INPUTS = TOGGLES | {EventType.SIGNAL}
 
 
 class Overtaken(Exception):
@@ -78,7 +80,7 @@ class Tail:
         # Called when the script is overtaken while it asks for nothing.
         self.stop: Callable[[], object] = lambda: None
         self.cancelled: InstanceEvent | None = None
-        # Called with each signal that somebody else has appended.
+        # Called with each signal and each toggle of a suspension that somebody else has appended.
         self.received: Callable[[InstanceEvent], object] = lambda event: None
         # The history was told and not read, and nothing was appended to it: if there is more, it is to be read first.
         self.unread = False
@@ -310,7 +312,7 @@ class Tail:
             raise Overtaken(f"instance {self._key}: {overtaking.type} by {whom}")
         self.cancelled = self.cancelled or cancel_request(foreign)
         for event in foreign:
-            if event.type is EventType.SIGNAL and event.event_id not in self._seen:
+            if event.type in _INPUTS and event.event_id not in self._seen:
                 self._seen.add(event.event_id)
                 self.received(event)
         if foreign and len(foreign) == len(news):

@@ -8,7 +8,7 @@ delivered, in its order, before anything is done anew.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
@@ -26,7 +26,7 @@ from workflow_operator.engine.calls import (
 from workflow_operator.engine.clock import shown_ms
 from workflow_operator.engine.driving.attempts import Attempts, call_key
 from workflow_operator.engine.driving.errands import Errands, cancelled
-from workflow_operator.engine.driving.pending import Dates, Pending, answered_ms, thrown
+from workflow_operator.engine.driving.pending import Dates, Pending, answered_ms, settled, thrown
 from workflow_operator.engine.driving.waits import Waits
 from workflow_operator.engine.measures import count_call
 from workflow_operator.engine.outcome import Parked, parks
@@ -79,6 +79,10 @@ class Turns:
     def received(self, event: InstanceEvent) -> None:
         """An event from outside, as it stands in the history."""
         self._waits.received(event)
+        self._news.set()
+
+    def woken(self) -> None:
+        """Something has come that it must look at."""
         self._news.set()
 
     def taken(self, event: InstanceEvent) -> None:
@@ -164,6 +168,8 @@ class Turns:
         self._owner = None
         while True:
             self._news.clear()
+            if self._run.suspending:
+                return await self._suspend(session)
             if await self._deliver(session):
                 return None
             if await self._attempts.record() or await self._record_requests():
@@ -182,10 +188,23 @@ class Turns:
             if (parked := await self._wait()) is not None:
                 return parked
 
+    async def _suspend(self, session: Idler) -> Parked | None:
+        """Let what is under way end, and be recorded; begin nothing, and settle nothing."""
+        while True:
+            self._news.clear()
+            if await self._attempts.record() or await self._record_requests():
+                continue
+            if not self.busy:
+                return await self._run.suspend(self._waited_for())
+            if await self._go_on_in_attempt(session):
+                return None
+            await self._run.flush()
+            await self._pause([date for date in (self._attempts.deadline(),) if date is not None])
+
     async def _go_on_in_attempt(self, session: Idler) -> bool:
         """With an attempt that begins, with what one asked for, or without one that is late."""
         self._attempts.let_due_begin(self._now())
-        while not self._attempts.full and not must_give_way(self._run):
+        while not self._attempts.full and not must_give_way(self._run) and not self._run.suspending:
             if (start := self._replay.next_start()) is None:
                 break
             pending = self._by_index[start.index]
@@ -196,7 +215,7 @@ class Turns:
             return True
         if (done := self._effects.take()) is not None:
             number, fields = done
-            told = {"number": number} | _outcome(fields)
+            told = {"number": number} | settled(fields)
             await self._attempt_turn(session, self._effects_of[number][0], "effect", told)
             self._forget_effect(number)
             return True
@@ -321,13 +340,18 @@ class Turns:
         if not self.busy and parks(min(seconds), run.held_seconds(), run.limits, run.slot.contended()):
             return await run.park(max(min(dates), run.now()), self._waited_for())
         await run.flush()
+        await self._pause(dates)
+        return None
+
+    async def _pause(self, dates: Sequence[datetime]) -> None:
+        """Until there is news, or the first of these dates."""
         news = asyncio.ensure_future(self._news.wait())
-        pauses = [asyncio.ensure_future(run.clock.sleep(min(seconds)))] if seconds else []
+        seconds = [(date - self._now()).total_seconds() for date in dates]
+        pauses = [asyncio.ensure_future(self._run.clock.sleep(min(seconds)))] if seconds else []
         try:
             await asyncio.wait([news, *pauses], return_when=asyncio.FIRST_COMPLETED)
         finally:
             await cancelled([news, *pauses])
-        return None
 
     def _waited_for(self) -> tuple[WaitedFor, ...]:
         """The first few things that it waits for, those that end first before the others."""
@@ -372,8 +396,3 @@ class Turns:
 
 def _size(arguments: dict[str, Any]) -> int:
     return sum(len(value) for value in arguments.values() if isinstance(value, Json))
-
-
-def _outcome(fields: dict[str, Any]) -> dict[str, Any]:
-    error = fields.get("error")
-    return {"value": fields.get("result")} if error is None else {"error": thrown(error)}

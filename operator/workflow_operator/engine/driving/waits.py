@@ -41,7 +41,7 @@ class Waits:
         self._open[pending] = None
         self._signals.wait(pending, _types(pending))
         if (opened := self._replay.opened(pending.index)) is not None and opened.fire_at is not None:
-            self._signals.until(pending, opened.fire_at)
+            self._signals.until(pending, self._run.moved(opened.fire_at, opened.time))
 
     def drop(self, pending: Pending) -> None:
         """The script waits no longer. It need not have waited."""
@@ -58,7 +58,7 @@ class Waits:
             told: dict[str, Any] = {"fire_at": self._run.now() + timedelta(milliseconds=timeout)}
             told["function"] = pending.name
             opened = await self._run.record(EventType.CALL_STARTED, pending.record, **told)
-        until = opened.fire_at or opened.time
+        until = self._run.moved(opened.fire_at or opened.time, opened.time)
         self._signals.until(pending, until)
         self._ends.add(pending, until)
 

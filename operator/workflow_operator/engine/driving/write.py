@@ -21,7 +21,16 @@ from workflow_operator.history.arguments import version_of
 from workflow_operator.history.format import NEWER_CALLS_VERSION
 
 _DRAWN_AT_ONCE = 64
-_NEWER = frozenset({EventType.CALL_STARTED, EventType.ATTEMPT_FAILED, EventType.CALL_COMPLETED, EventType.SIGNAL})
+_NEWER = frozenset(
+    {
+        EventType.CALL_STARTED,
+        EventType.ATTEMPT_FAILED,
+        EventType.CALL_COMPLETED,
+        EventType.SIGNAL,
+        EventType.SUSPENDED,
+        EventType.RESUMED,
+    }
+)
 
 
 def random_ids(draw: Callable[[int], bytes]) -> Callable[[], UUID]:

@@ -27,7 +27,10 @@ class Runner(Protocol):
         instance_id: UUID | None = None,
         origin: Origin | None = None,
         first: bool = False,
+        suspended: bool = False,
     ) -> UUID: ...
+
+    async def suspend(self, key: InstanceKey, generation: int, *, suspend: bool) -> bool: ...
 
     async def cancel(self, key: InstanceKey, reason: str) -> bool: ...
 

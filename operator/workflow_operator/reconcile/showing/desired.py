@@ -49,7 +49,7 @@ class Problem:
 
 # What a run that goes its way is busy with; any other reason of Reconciling hinders it.
 _ACTIVITIES = frozenset(
-    {"Starting", "Queued", "Executing", "Sleeping", "WaitingForEvent", "RetryBackoff", "Cancelling"}
+    {"Starting", "Queued", "Executing", "Sleeping", "WaitingForEvent", "RetryBackoff", "Cancelling", "Suspended"}
 )
 # Of a name in a message.
 _MOST_NAME = 128
@@ -256,6 +256,8 @@ def _with_instance(instance: InstanceStatus, problem: Problem | None = None) -> 
             return [(ConditionType.FINISHED, "Cancelled", f"the run was cancelled after {_steps(instance)}")]
         case StatusValue.PENDING if problem is not None:
             return _without_instance(problem)
+        case StatusValue.PENDING if instance.suspended_at is not None and not instance.cancel_requested:
+            return [(kind, *_suspended(instance)) for kind in (ConditionType.SUSPENDED, ConditionType.RECONCILING)]
         case StatusValue.PENDING:
             return [(ConditionType.RECONCILING, *_activity(instance))]
 
@@ -270,6 +272,11 @@ def _activity(instance: InstanceStatus) -> tuple[str, str]:
     if instance.executor is None:
         return "Queued", "the run waits for an executor"
     return "Executing", f"the script runs; {_steps(instance)} recorded"
+
+
+def _suspended(instance: InstanceStatus) -> tuple[str, str]:
+    since = f"{instance.suspended_at:%Y-%m-%dT%H:%M:%SZ}"
+    return "Suspended", f"spec.suspend is true, since {since}; {_steps(instance)} recorded. Nothing new begins"
 
 
 def _waiting(instance: InstanceStatus) -> tuple[str, str]:
