@@ -90,3 +90,16 @@ async def test_an_event_that_came_meanwhile_is_got(drive: Driver) -> None:
     history = await drive.sent(history, [("a", 1)])
     done = await drive(script, [*history, toggle(drive, EventType.RESUMED, 3)])
     assert done.output == 1
+
+
+async def test_the_longest_time_for_a_step_stands_still(drive: Driver) -> None:
+    script = """async function main() {
+      const retries = { limit: 5, delay: "1 hour", backoff: "constant", jitter: 0, maxDuration: "3 hours" };
+      await step.do("a", { retries }, () => { throw Error("no") });
+    }"""
+    limits = EngineLimits(park_after_seconds=0)
+    parked = await drive(script, limits=limits)
+    history = suspended_for_a_day(drive, parked.history)
+    drive.clock.ahead += timedelta(hours=1, seconds=10)
+    again = await drive(script, history, limits=limits)
+    assert again.types()[-2:] == ["attemptFailed a", "waiting"]

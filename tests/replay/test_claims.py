@@ -36,6 +36,7 @@ OLD_CLAIM = (T.CLAIMED, by("x", 1))
 DRIVEN = (T.STARTED, by("y", 0))
 PARKED = (T.WAITING, {"wake_at": at(100)})
 CANCEL = (T.CANCEL_REQUESTED, {"reason": "deleted"})
+TOGGLED = ((T.SUSPENDED, {"generation": 2}), (T.RESUMED, {"generation": 3}))
 NOW = at(50)
 SILENCE = LetGo.SILENCE
 
@@ -68,6 +69,9 @@ SILENCE = LetGo.SILENCE
         ([T.STARTED, CLAIM, CLAIM, CLAIM], 1, Abandon(3, 3)),
         ([T.STARTED, CLAIM, CLAIM, CLAIM, CLAIM], 1, Abandon(4, 4)),
         ([T.STARTED, CLAIM, CLAIM, T.TRANSITION, CLAIM], 1, Drive(4, SILENCE, 1)),
+        # Whoever sends events to it cannot keep alive a run that ends its executors.
+        ([T.STARTED, CLAIM, T.SIGNAL, CLAIM, *TOGGLED, CLAIM, T.SIGNAL], 1, Abandon(3, 3)),
+        ([T.STARTED, CLAIM, PARKED, T.SIGNAL, CLAIM], 1, Drive(3, SILENCE, 1)),
         ([T.STARTED, *[OLD_CLAIM] * 5], 1, Drive(6, SILENCE)),
         *[([T.STARTED, end], attempt, Ended()) for end in (T.SUCCEEDED, T.FAILED, T.CANCELLED) for attempt in (1, 2)],
         ([T.STARTED, CANCEL, T.SUCCEEDED], 1, Ended()),

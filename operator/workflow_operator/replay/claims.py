@@ -8,7 +8,10 @@ from datetime import datetime
 from typing import TypeAlias
 
 from workflow_operator.history import EventType, ExecutorRef, InstanceEvent, LetGo, Release
-from workflow_operator.replay.suspension import Suspensions
+from workflow_operator.replay.suspension import TOGGLES, Suspensions
+
+# They may come at any time, and say nothing of who drives the instance.
+_INPUTS = TOGGLES | {EventType.SIGNAL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ def next_action(events: Sequence[InstanceEvent], sight: Sight) -> NextAction:
         return Abandon(epoch, crashes)
     if sight.attempt == 1 and sight.released is None and _is_untouched(last, sight.executor_id):
         return Drive(epoch, claim=None)
-    return Drive(epoch + 1, claim=let_go(last, sight.released), crashes=crashes)
+    return Drive(epoch + 1, claim=let_go(_last_driven(events), sight.released), crashes=crashes)
 
 
 def _is_untouched(last: InstanceEvent, executor_id: str) -> bool:
@@ -118,6 +121,11 @@ def let_go(last: InstanceEvent, released: Release | None) -> LetGo:
     if released is None or last.executor is None or released.executor != last.executor:
         return LetGo.SILENCE
     return LetGo.CRASH if released.crashed else LetGo.HAND_OVER
+
+
+def _last_driven(events: Sequence[InstanceEvent]) -> InstanceEvent:
+    """The last event that is no input."""
+    return next((event for event in reversed(events) if event.type not in _INPUTS), events[-1])
 
 
 def crashes_in_a_row(
@@ -146,11 +154,16 @@ def silent_claimers(events: Sequence[InstanceEvent], released: Release | None) -
 
 
 def _last_claims(events: Sequence[InstanceEvent], released: Release | None) -> Iterable[tuple[InstanceEvent, str]]:
-    """The claims at the end of the history, each with how its executor let go; the last one first."""
+    """The claims at the end of the history, each with how its executor let go; the last one first.
+
+    Inputs between them are passed over: who sends some cannot keep alive a run that ends its executors.
+    """
     if not events:
         return
-    how: str = let_go(events[-1], released)
+    how: str = let_go(_last_driven(events), released)
     for event in reversed(events):
+        if event.type in _INPUTS:
+            continue
         if event.type is not EventType.CLAIMED and (event.type is not EventType.STARTED or event.executor is None):
             break
         yield event, how
