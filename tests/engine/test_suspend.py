@@ -7,9 +7,20 @@ import pytest
 from tests.fakes.events import KEY
 from tests.fakes.sandbox import does, sleep, transition
 from tests.fakes.world import HandDelivery, Wire, World, check
-from workflow_operator.history import EventType, Origin
+from workflow_operator.history import EventType, InstanceStatus, Origin
+from workflow_operator.history.errors import TooManySignals
+from workflow_operator.history.status import fold
 
 T = EventType
+
+
+async def project(world: World) -> None:
+    """As a projector does."""
+    status: InstanceStatus | None = None
+    for event in await world.history():
+        status = fold(status, event)
+    assert status is not None
+    await world.bus.write_status(status)
 
 
 async def test_a_run_that_parks_is_suspended_and_goes_on_when_it_is_resumed() -> None:
@@ -37,6 +48,28 @@ async def test_what_is_asked_for_again_or_by_an_older_generation_does_nothing() 
     assert not await world.runner.suspend(KEY, 5, suspend=True)
     assert not await world.runner.suspend(KEY, 4, suspend=False)
     assert await world.types() == [T.STARTED, T.SUSPENDED]
+
+
+async def test_a_large_history_takes_a_resume_and_no_suspension() -> None:
+    world = World(does(sleep(3600)), history_bytes=100)
+    await world.start()
+    assert await world.runner.suspend(KEY, 2, suspend=True)
+    await project(world)
+    with pytest.raises(TooManySignals, match=r"above half of 100 .WORKFLOW_OPERATOR_HISTORY_BYTES."):
+        await world.runner.suspend(KEY, 3, suspend=True)
+    assert await world.runner.suspend(KEY, 3, suspend=False)
+    assert await world.types() == [T.STARTED, T.SUSPENDED, T.RESUMED]
+
+
+async def test_of_a_history_that_is_projected_only_the_rest_is_read() -> None:
+    world = World(does(sleep(3600)))
+    await world.start()
+    assert await world.runner.suspend(KEY, 5, suspend=True)
+    await project(world)
+    assert not await world.runner.suspend(KEY, 4, suspend=False)
+    assert await world.runner.suspend(KEY, 6, suspend=False)
+    assert not await world.runner.suspend(KEY, 6, suspend=True)
+    assert await world.types() == [T.STARTED, T.SUSPENDED, T.RESUMED]
 
 
 async def test_a_resume_that_was_recorded_and_not_queued_is_queued() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.reconcile.world import EXECUTOR, NOW, World
+from workflow_operator.history.errors import TooManySignals
 
 SUSPENDED: dict[str, Any] = {"suspended_at": NOW, "suspend_generation": 1}
 
@@ -53,3 +54,18 @@ async def test_a_suspended_run_says_so_and_is_in_progress() -> None:
     world.now = NOW.replace(minute=2)
     await world.reconcile()
     assert [each["reason"] for each in world.cluster.writes[-1]["conditions"]] == ["Cancelling"]
+
+
+async def test_a_run_that_takes_no_more_toggles_says_so_and_goes_on() -> None:
+    world = World()
+    await world.see(script="s", suspend=True)
+    world.runner.refuses_to_suspend = TooManySignals("its history has 30 bytes")
+    await world.project(3, executor=EXECUTOR)
+    world.now = NOW.replace(minute=1)
+    await world.reconcile()
+    (told,) = world.cluster.writes[-1]["conditions"]
+    assert (told["type"], told["reason"], told["message"]) == (
+        "Reconciling",
+        "SuspendRefused",
+        "its history has 30 bytes",
+    )

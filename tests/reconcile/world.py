@@ -49,6 +49,7 @@ class RecordingRunner:
         self.cancelled: list[InstanceKey] = []
         self.reasons: list[str] = []
         self.requeued: list[InstanceKey] = []
+        self.refuses_to_suspend: Exception | None = None
         self.suspended: list[tuple[int, bool]] = []
         self.refusal: Exception | None = None
 
@@ -87,6 +88,8 @@ class RecordingRunner:
         return True
 
     async def suspend(self, key: InstanceKey, generation: int, *, suspend: bool) -> bool:
+        if self.refuses_to_suspend is not None:
+            raise self.refuses_to_suspend
         self.suspended.append((generation, suspend))
         return True
 

@@ -104,7 +104,6 @@ class WorkflowRunner:
             origin: the object that it is started for.
             first: nobody can have begun it, and the caller starts it again if nothing comes of it: so it may be driven
                 here before anything of it is stored.
-
             suspended: record it, and leave it alone until it is resumed.
 
         Returns:
@@ -160,25 +159,35 @@ class WorkflowRunner:
             generation: of the object that asks for it. It counts only if it is higher than any before.
 
         Raises:
+            TooManySignals: its history is too large for another toggle; a resume is taken at any size.
             Unavailable: NATS does not answer; call again.
         """
         kind = EventType.SUSPENDED if suspend else EventType.RESUMED
         async with self._answered_in_time(key):
-            while (events := await self._bus.query_history(key, slim=True)) and not events[-1].terminal:
-                known = Suspensions(events)
-                if generation <= known.generation:
-                    changed = False
-                else:
-                    toggle = self._writer.event(key, kind, not_before=events[-1].time, generation=generation)
-                    try:
-                        await self._bus.push_instance_event(toggle, expected=events[-1].sequence)
-                    except Conflict:
-                        continue
-                    changed = True
-                if not suspend and (changed or events[-1].type is EventType.RESUMED):
+            status = (await self._bus.query_statuses([key])).get(key)
+            if suspend and status is not None:
+                _check_bytes(status, self._limits)
+            known = 0 if status is None else status.suspend_generation
+            while True:
+                # Of a long history only what follows the status.
+                after = 0 if status is None else status.history_sequence
+                events = await self._bus.query_history(key, after=after, slim=True)
+                try:
+                    last = _last(key, status, events)
+                except (NotFound, RunFinished):
+                    return False
+                if generation <= max(known, Suspensions(events).generation):
+                    if not suspend and events and events[-1].type is EventType.RESUMED:
+                        await self._wake(key)
+                    return False
+                toggle = self._writer.event(key, kind, not_before=last.time, generation=generation)
+                try:
+                    await self._bus.push_instance_event(toggle, expected=last.sequence)
+                except Conflict:
+                    continue
+                if not suspend:
                     await self._wake(key)
-                return changed
-        return False
+                return True
 
     async def _wake(self, key: InstanceKey) -> None:
         if not await self._queue.enqueue(key):
@@ -338,6 +347,10 @@ def _check_room(status: InstanceStatus, limits: EngineLimits) -> None:
         raise TooManySignals(
             f"instance {status.key}: {left} events wait to be taken by its script; expected at most {MOST_SIGNALS_LEFT}"
         )
+    _check_bytes(status, limits)
+
+
+def _check_bytes(status: InstanceStatus, limits: EngineLimits) -> None:
     if (status.history_bytes or 0) >= limits.history_bytes // 2:
         raise TooManySignals(
             f"instance {status.key}: its history has {status.history_bytes} bytes; above half of "

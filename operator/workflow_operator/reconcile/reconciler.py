@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from workflow_operator import metrics
 from workflow_operator.history import InstanceKey, InstanceStatus, Origin
-from workflow_operator.history.errors import Retryable, Terminal, Unavailable
+from workflow_operator.history.errors import Retryable, Terminal, TooManySignals, Unavailable
 from workflow_operator.reconcile.measures import end_shown
 from workflow_operator.reconcile.objects.ports import Cluster, Shares
 from workflow_operator.reconcile.objects.queue import KeyQueue
@@ -175,7 +175,7 @@ class Reconciler:
         if instance is not None:
             if await self._lags(key, instance, run):
                 return
-            await self._suspend(run, instance)
+            problem = await self._suspend(run, instance)
             await self._queue_again(key, instance)
         now = self._now()
         problem = problem or self._outage.lasting(now)
@@ -208,12 +208,17 @@ class Reconciler:
             await self._runner.cancel(instance, f"somebody set status.phase of its WorkflowRun to {run.status.phase}")
         await self._cluster.writer.write(run, ended_by_hand(run, self._now()), whole=False)
 
-    async def _suspend(self, run: ObservedRun, instance: InstanceStatus) -> None:
+    async def _suspend(self, run: ObservedRun, instance: InstanceStatus) -> Problem | None:
         """Suspend or resume, as the object asks; its generation tells which of its words is the last."""
         asked, generation = bool(run.spec.suspend), run.metadata.generation
         differs = asked != (instance.suspended_at is not None)
-        if not instance.terminal and differs and generation > instance.suspend_generation:
+        if instance.terminal or not differs or generation <= instance.suspend_generation:
+            return None
+        try:
             await self._runner.suspend(instance.key, generation, suspend=asked)
+        except TooManySignals as error:
+            return Problem("SuspendRefused", str(error))
+        return None
 
     async def _queue_again(self, key: RunKey, instance: InstanceStatus) -> None:
         """Queue what has started and nobody has begun: it may never have been queued."""
