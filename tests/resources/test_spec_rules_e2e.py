@@ -111,6 +111,17 @@ def test_suspend_may_be_added_changed_and_removed(kubectl: Kubectl) -> None:
     assert kubectl.get("run")["spec"] == {"script": SCRIPT}
 
 
+@pytest.mark.parametrize("value", ["true", "false"])
+def test_a_run_that_has_ended_can_no_more_be_suspended(kubectl: Kubectl, value: str) -> None:
+    """Its generation would rise, and nobody would ever observe it."""
+    kubectl("create", "-f", "-", document=manifest("run", {"script": SCRIPT}))
+    patched = ("patch", "workflowrun", "run", "--type", "merge", "-p")
+    kubectl(*patched, '{"status":{"observedGeneration":1,"phase":"Complete"}}', "--subresource", "status")
+    words = f"{INVALID}<nil>: Forbidden: spec.suspend is immutable once the run has ended"
+    assert kubectl.refusal(*patched, f'{{"spec":{{"suspend":{value}}}}}') == words
+    kubectl(*patched, '{"metadata":{"labels":{"a":"b"}}}')
+
+
 def immutable(*fields: str) -> str:
     remedy = "a run keeps what it was created with; create a new WorkflowRun instead"
     lines = [f"spec: Forbidden: spec.{field} is immutable: {remedy}" for field in fields]

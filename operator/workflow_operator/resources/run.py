@@ -213,7 +213,7 @@ class RunSpec(Wire):
     suspend: bool | None = Field(
         default=None,
         description="Whether to leave the run alone: attempts under way end and are recorded, nothing new begins. It "
-        "goes on when this is false or removed. May be set at creation, and changed at any time.",
+        "goes on when this is false or removed. May be set at creation, and changed until the run has ended.",
     )
 
 
@@ -357,6 +357,20 @@ class ObjectMeta(Wire):
 
 class WorkflowRun(Wire):
     """One execution of a JavaScript workflow."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                # Nobody would act on it, and what waits for observedGeneration would wait for ever.
+                rule(
+                    f"!has(oldSelf.status) || !(oldSelf.status.phase in [{_quoted(FINAL_PHASES)}]) "
+                    "|| [?self.spec.?suspend] == [?oldSelf.spec.?suspend]",
+                    "spec.suspend is immutable once the run has ended",
+                    reason="FieldValueForbidden",
+                ),
+            ]
+        }
+    )
 
     metadata: ObjectMeta
     spec: RunSpec = Field(description="What to run. Nothing of it can be changed later, but suspend.")
