@@ -59,6 +59,7 @@ def test_a_run_gets_what_was_created_for_it_before_and_after_its_wait(world: Wor
     # Nobody has held the sender to who created it.
     assert ended["waits"]["status"]["output"] == ["reject", {"why": "no"}, "no", None]
     assert ended["later"]["status"]["output"] == ["approve", {"n": 1}, "early", None]
+    assert ended["later"]["status"]["signals"] == {"received": 1, "unconsumed": 0}
     becomes(world, "no", "Delivered", "Delivered")
     becomes(world, "early", "Delivered", "Delivered")
     events = [event.type for event in world.history_until(waits, ends_with(EventType.SUCCEEDED), "ended")]

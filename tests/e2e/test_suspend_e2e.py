@@ -40,6 +40,9 @@ def test_a_suspended_run_begins_nothing_until_it_is_resumed(world: World) -> Non
     assert due is not None
     world.until(lambda: datetime.now(UTC) > due, "its timer has fired", within=60)
     world.until(lambda: "Suspended" in world.kubectl("get", "workflowrun", "naps"), "it says so")
+    status = world.run("naps")["status"]
+    assert status["suspendedAt"]
+    assert [(each["kind"], each["name"]) for each in status["waitingFor"]] == [("Timer", "nap")]
     world.kubectl("delete", "workflowrun", "gone")
     world.history_until(gone, ends_with(EventType.CANCELLED), "cancelled")
     assert world.history(naps)[-1].type is EventType.SUSPENDED
@@ -49,3 +52,4 @@ def test_a_suspended_run_begins_nothing_until_it_is_resumed(world: World) -> Non
         assert command(world, "resume", name) == f"workflowrun/{name} resumed\n"
     ended = world.ended(["naps", "held"])
     assert {name: run["status"]["output"] for name, run in ended.items()} == {"naps": "done", "held": "done"}
+    assert not {"suspendedAt", "waitingFor"} & ended["naps"]["status"].keys()

@@ -10,6 +10,7 @@ from tests.fakes.cluster import MemoryCluster
 from tests.fakes.records import status as instance_status
 from workflow_operator.history import ErrorInfo, ExecutorRef, InstanceKey, InstanceStatus, Json, StatusValue, WaitedFor
 from workflow_operator.reconcile.showing.desired import MAX_VALUE_BYTES, Problem, bounded, desired_status, slim
+from workflow_operator.reconcile.showing.waiting import waits
 from workflow_operator.resources.run import RunStatus, WorkflowRun, to_wire
 
 UID = UUID("11111111-2222-4333-8444-555555555555")
@@ -99,6 +100,50 @@ def test_what_a_parked_run_waits_for(waited: tuple[WaitedFor, ...], reason: str,
     assert (condition.type, condition.reason) == ("Reconciling", reason)
     assert message in condition.message
     assert len(condition.message) < 400
+
+
+def test_what_it_waits_for_is_in_fields_too() -> None:
+    found = instance(executor=EXECUTOR, parked=True, waiting_for=(NAP, APPROVAL))
+    shown = to_wire(desired_status(run(), found, None, NOW))
+    assert shown["waitingFor"] == [
+        {"kind": "Timer", "name": "nap", "until": "2026-01-05T03:04:05Z"},
+        {"kind": "Event", "name": "approval", "types": ["approve", "reject"]},
+    ]
+    assert "waitingFor" not in to_wire(desired_status(run(), instance(executor=EXECUTOR), None, NOW))
+
+
+@pytest.mark.parametrize(
+    ("waited", "shown"),
+    [
+        ((NAP,) * 9, 8),
+        # 2,048 characters in all: 128 and 16 times 100 of the first leave room for no other such.
+        ((BOUNDED, BOUNDED, NAP), 1),
+        ((NAP.replace(kind="ofALaterRelease" * 9),), 1),
+    ],
+)
+def test_what_is_shown_of_waits_is_bounded(waited: tuple[WaitedFor, ...], shown: int) -> None:
+    found = waits(waited)
+    assert found is not None
+    # The models have the bounds of the schema: a status that it refuses would never be written.
+    assert len(found) == shown
+
+
+@pytest.mark.parametrize("until", ["", "soon", "2026-01-05", "2026-01-05T03:04:05", "99999-01-01T00:00:00Z"])
+def test_a_time_that_is_none_is_left_out(until: str) -> None:
+    assert [each.until for each in waits((NAP.replace(until=until),)) or ()] == [None]
+
+
+@pytest.mark.parametrize(
+    ("received", "taken", "shown"),
+    [
+        (0, 0, None),
+        (3, 1, {"received": 3, "unconsumed": 2}),
+        (1, 2, {"received": 1, "unconsumed": 0}),
+    ],
+)
+def test_events_from_outside_are_counted(received: int, taken: int, shown: object) -> None:
+    found = instance(executor=EXECUTOR, signals_received=received, signals_taken=taken)
+    assert to_wire(desired_status(run(), found, None, NOW)).get("signals") == shown
 
 
 def test_an_error_shows_its_place() -> None:

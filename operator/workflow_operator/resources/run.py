@@ -40,6 +40,9 @@ MAX_REASON_CHARS: Final = 256
 MAX_ERROR_NAME_CHARS: Final = 256
 MAX_STACK_CHARS: Final = 2_048
 MAX_CONDITIONS: Final = 16
+MAX_WAITS: Final = 8
+MAX_WAIT_NAME_CHARS: Final = 128
+MAX_WAIT_TYPES: Final = 16
 
 DNS_SUBDOMAIN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 INT64: Final[JsonDict] = {"format": "int64"}
@@ -262,6 +265,30 @@ class RunError(Wire):
     stack: Stack | None = Field(default=None, description="Where in the script it was made: one frame a line.")
 
 
+EventTypeName = Annotated[str, Field(max_length=MAX_WAIT_NAME_CHARS, description="A type of event.")]
+
+
+class Waited(Wire):
+    """Something that a parked run waits for."""
+
+    kind: str = Field(max_length=64, description="Timer, Retry or Event.")
+    name: str = Field(max_length=MAX_WAIT_NAME_CHARS, description="Its name in the script, cut at 128 characters.")
+    until: Timestamp | None = Field(default=None, description="When it ends by itself.")
+    types: tuple[EventTypeName, ...] | None = Field(
+        default=None,
+        max_length=MAX_WAIT_TYPES,
+        description="Of an Event: the types that end it.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+
+
+class SignalCounts(Wire):
+    """How many events from outside have come."""
+
+    received: int = Field(ge=0, description="In all.", json_schema_extra=INT64)
+    unconsumed: int = Field(ge=0, description="That no wait of the script has got.", json_schema_extra=INT64)
+
+
 class RunStatus(Wire):
     """What became of the run. Only the operator writes it."""
 
@@ -319,6 +346,14 @@ class RunStatus(Wire):
         description="Steps recorded so far.",
         json_schema_extra=INT64,
     )
+    waiting_for: tuple[Waited, ...] | None = Field(
+        default=None,
+        max_length=MAX_WAITS,
+        description="What the run waits for while it is parked: the first few, those that end first before the others.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    signals: SignalCounts | None = Field(default=None, description="The events from outside, if any have come.")
+    suspended_at: Timestamp | None = Field(default=None, description="Since when the run is suspended, while it is.")
     memory: JsonValue = Field(
         default=None,
         description="The payload of the last transition: any JSON value.",

@@ -40,6 +40,9 @@ class _Status(msgspec.Struct):
     startTime: Any = _ABSENT  # noqa: N815
     completionTime: Any = _ABSENT  # noqa: N815
     steps: Any = _ABSENT
+    waitingFor: Any = _ABSENT  # noqa: N815
+    signals: Any = _ABSENT
+    suspendedAt: Any = _ABSENT  # noqa: N815
     error: Any = _ABSENT
     historySequence: Any = _ABSENT  # noqa: N815
 

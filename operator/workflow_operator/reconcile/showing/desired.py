@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from workflow_operator.history import ErrorInfo, InstanceKey, InstanceStatus, Json, StatusValue
 from workflow_operator.history.errors import InvalidInput
+from workflow_operator.reconcile.showing.waiting import counts, waits
 from workflow_operator.resources.conditions import set_conditions
 from workflow_operator.resources.run import (
     Condition,
@@ -202,6 +203,9 @@ def _mirrored(instance: InstanceStatus, shown: RunStatus) -> dict[str, object]:
         "start_time": shown.start_time or instance.created_at.replace(microsecond=0),
         "completion_time": shown.completion_time or (instance.ended_at and instance.ended_at.replace(microsecond=0)),
         "steps": instance.steps,
+        "waiting_for": waits(instance.waiting_for),
+        "signals": counts(instance),
+        "suspended_at": instance.suspended_at and instance.suspended_at.replace(microsecond=0),
         "memory": _shown(instance.memory, f"{instance.key} --memory"),
         "output": _shown(instance.output, str(instance.key)),
         "error": error and _error(error),
