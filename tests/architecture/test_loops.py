@@ -23,6 +23,7 @@ OF_ONE_ITEM = {
     "engine/driving/tail.py:_store": "one commit",
     "engine/driving/turns.py:*": "one instance; the executor survives what it raises",
     "engine/runner.py:signal": "one event, for one sender; each turn reads what came before it",
+    "engine/runner.py:suspend": "one toggle, for one object; each turn reads what came before it",
     "engine/executor.py:run": "each turn is _pull_once, which survives",
     "handlers/listing.py:read_on": "the pages of one list; kopf asks for those again that cannot be read",
     "handlers/session.py:iter_chunked": "one connection; kopf makes the next",

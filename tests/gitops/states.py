@@ -19,7 +19,8 @@ from workflow_operator.reconcile.script import script_in
 from workflow_operator.reconcile.showing.desired import HISTORY_LOST, Problem, desired_status
 from workflow_operator.reconcile.showing.outage import nats_problem
 from workflow_operator.resources.names import API_VERSION
-from workflow_operator.resources.run import MAX_SCRIPT_CHARS, UNSEEN, ConfigMapKey, WorkflowRun, to_wire
+from workflow_operator.resources.run import MAX_SCRIPT_CHARS, UNSEEN, ConfigMapKey, WorkflowRun
+from workflow_operator.resources.schema import to_wire
 
 JsonObject = dict[str, Any]
 Step = EventType | tuple[EventType, JsonObject]

@@ -11,7 +11,8 @@ from tests.fakes.records import status as instance_status
 from workflow_operator.history import ErrorInfo, ExecutorRef, InstanceKey, InstanceStatus, Json, StatusValue, WaitedFor
 from workflow_operator.reconcile.showing.desired import MAX_VALUE_BYTES, Problem, bounded, desired_status, slim
 from workflow_operator.reconcile.showing.waiting import waits
-from workflow_operator.resources.run import RunStatus, WorkflowRun, to_wire
+from workflow_operator.resources.run import RunStatus, WorkflowRun
+from workflow_operator.resources.schema import to_wire
 
 UID = UUID("11111111-2222-4333-8444-555555555555")
 KEY = InstanceKey("default", UID)

@@ -16,7 +16,7 @@ from workflow_operator.history.errors import (
     WorkflowError,
 )
 from workflow_operator.reconcile.signals import Verdict, expires_in, failed, key_of, shown
-from workflow_operator.resources.run import to_wire
+from workflow_operator.resources.schema import to_wire
 from workflow_operator.resources.signal import SignalPhase, SignalStatus, WorkflowSignal
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -4,16 +4,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from workflow_operator.resources.run import (
-    MAX_ERROR_NAME_CHARS,
-    MAX_MESSAGE_CHARS,
-    Phase,
-    RunError,
-    RunSpec,
-    RunStatus,
-    WorkflowRun,
-    to_wire,
-)
+from workflow_operator.resources.run import MAX_ERROR_NAME_CHARS, Phase, RunError, RunSpec, RunStatus, WorkflowRun
+from workflow_operator.resources.schema import MAX_MESSAGE_CHARS, to_wire
 
 METADATA = {
     "name": "nightly",

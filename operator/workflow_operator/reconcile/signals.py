@@ -24,7 +24,8 @@ from workflow_operator.history.errors import (
 from workflow_operator.reconcile.objects.ports import JsonObject, Shares
 from workflow_operator.reconcile.objects.queue import KeyQueue
 from workflow_operator.reconcile.objects.store import instance_of
-from workflow_operator.resources.run import Condition, ConditionStatus, ObservedRun, to_wire
+from workflow_operator.resources.run import Condition, ConditionStatus, ObservedRun
+from workflow_operator.resources.schema import to_wire
 from workflow_operator.resources.signal import DAY_SECONDS, SignalPhase, SignalStatus, WorkflowSignal
 
 logger = logging.getLogger(__name__)

@@ -17,25 +17,29 @@ Why the schema has the form it has:
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
-    PlainSerializer,
 )
-from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
+from workflow_operator.resources.schema import (
+    ANY_JSON,
+    DNS_SUBDOMAIN,
+    INT64,
+    Message,
+    Timestamp,
+    Wire,
+    clipped,
+    immutable,
+    rule,
+)
+
 MAX_SCRIPT_CHARS: Final = 65_536
-MAX_MESSAGE_CHARS: Final = 4_096
 MAX_REASON_CHARS: Final = 256
 MAX_ERROR_NAME_CHARS: Final = 256
 MAX_STACK_CHARS: Final = 2_048
@@ -43,11 +47,6 @@ MAX_CONDITIONS: Final = 16
 MAX_WAITS: Final = 8
 MAX_WAIT_NAME_CHARS: Final = 128
 MAX_WAIT_TYPES: Final = 16
-
-DNS_SUBDOMAIN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
-INT64: Final[JsonDict] = {"format": "int64"}
-ANY_JSON: Final[JsonDict] = {"x-kubernetes-preserve-unknown-fields": True, "nullable": True}
-_REMEDY: Final = "a run keeps what it was created with; create a new WorkflowRun instead"
 
 
 class Phase(StrEnum):
@@ -83,62 +82,16 @@ class ConditionStatus(StrEnum):
     UNKNOWN = "Unknown"
 
 
-def _rfc3339(moment: datetime) -> str:
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
-
-
-def _in_utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError("a time before the year 1 or after the year 9999 in UTC") from error
-
-
-Timestamp = Annotated[
-    AwareDatetime, AfterValidator(_in_utc), PlainSerializer(_rfc3339, return_type=str, when_used="json")
-]
-"""A moment with a zone; on the wire in UTC.
-
-Kubernetes writes whole seconds, and so do we; but what somebody has set with a fraction, and may not be changed, is
-written as it was.
-"""
-
-
-def _clipped(limit: int) -> BeforeValidator:
-    def clip(text: object) -> object:
-        return text[: limit - 1] + "…" if isinstance(text, str) and len(text) > limit else text
-
-    return BeforeValidator(clip)
-
-
-Message = Annotated[str, _clipped(MAX_MESSAGE_CHARS), Field(max_length=MAX_MESSAGE_CHARS)]
-"""Text for people; what is too long is cut and ends in an ellipsis."""
-
-ErrorName = Annotated[str, _clipped(MAX_ERROR_NAME_CHARS), Field(max_length=MAX_ERROR_NAME_CHARS)]
+ErrorName = Annotated[str, clipped(MAX_ERROR_NAME_CHARS), Field(max_length=MAX_ERROR_NAME_CHARS)]
 """The name of an error; cut like a message."""
 
 
-Stack = Annotated[str, _clipped(MAX_STACK_CHARS), Field(max_length=MAX_STACK_CHARS)]
+Stack = Annotated[str, clipped(MAX_STACK_CHARS), Field(max_length=MAX_STACK_CHARS)]
 """Frames of a script; cut like a message."""
 
 
 def _quoted(values: tuple[StrEnum, ...]) -> str:
     return ", ".join(f"'{value}'" for value in values)
-
-
-def rule(expression: str, message: str, **extra: str) -> JsonDict:
-    """A validation rule in CEL."""
-    return {"rule": expression, "message": message, **extra}
-
-
-def immutable(field: str, *, dynamic: bool = False, remedy: str = _REMEDY) -> JsonDict:
-    """The rule that a field of the spec is not added, removed or changed."""
-    new, old = ("dyn(self)", "dyn(oldSelf)") if dynamic else ("self", "oldSelf")
-    return rule(
-        f"[?{new}.?{field}] == [?{old}.?{field}]",
-        f"spec.{field} is immutable: {remedy}",
-        reason="FieldValueForbidden",
-    )
 
 
 def _set_once(field: str) -> JsonDict:
@@ -147,12 +100,6 @@ def _set_once(field: str) -> JsonDict:
         f"status.{field} is immutable once it is set",
         reason="FieldValueForbidden",
     )
-
-
-class Wire(BaseModel):
-    """Base of all that is read from the API server and written to it."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
 
 
 class ConfigMapKey(Wire):
@@ -428,10 +375,3 @@ class ObservedRun(Wire):
     metadata: ObjectMeta
     spec: ObservedSpec = Field(default_factory=ObservedSpec)
     status: RunStatus = Field(default_factory=lambda: RunStatus.model_validate(UNSEEN))
-
-
-def to_wire(model: BaseModel) -> dict[str, Any]:
-    """The JSON form of a model: camelCase, times in UTC. A field that is None is left out; a null inside a JSON
-    value (input, memory, output) stays.
-    """
-    return model.model_dump(mode="json", by_alias=True, exclude_none=True)

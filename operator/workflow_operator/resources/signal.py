@@ -11,18 +11,8 @@ from typing import Any, Final
 from pydantic import ConfigDict, Field, JsonValue
 from pydantic.config import JsonDict
 
-from workflow_operator.resources.run import (
-    ANY_JSON,
-    DNS_SUBDOMAIN,
-    INT64,
-    MAX_CONDITIONS,
-    Condition,
-    ObjectMeta,
-    Timestamp,
-    Wire,
-    immutable,
-    rule,
-)
+from workflow_operator.resources.run import MAX_CONDITIONS, Condition, ObjectMeta
+from workflow_operator.resources.schema import ANY_JSON, DNS_SUBDOMAIN, INT64, Timestamp, Wire, immutable, rule
 
 DAY_SECONDS: Final = 24 * 3600
 MAX_ID_CHARS: Final = 253

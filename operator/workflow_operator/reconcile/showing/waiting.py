@@ -6,13 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from workflow_operator.history import InstanceStatus, WaitedFor
-from workflow_operator.resources.run import (
-    MAX_WAIT_NAME_CHARS,
-    MAX_WAIT_TYPES,
-    MAX_WAITS,
-    SignalCounts,
-    Waited,
-)
+from workflow_operator.resources.run import MAX_WAIT_NAME_CHARS, MAX_WAIT_TYPES, MAX_WAITS, SignalCounts, Waited
 
 _MOST_KIND = 64
 # Of all names and types together: an operator keeps the statuses of thousands of runs.

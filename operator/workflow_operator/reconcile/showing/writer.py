@@ -6,7 +6,8 @@ from workflow_operator.history.errors import Conflict, InvalidInput, NotFound
 from workflow_operator.reconcile.objects.ports import Cluster
 from workflow_operator.reconcile.objects.store import ObjectStore, key_of, read
 from workflow_operator.reconcile.showing.notices import Reporter, notice
-from workflow_operator.resources.run import ObservedRun, RunStatus, to_wire
+from workflow_operator.resources.run import ObservedRun, RunStatus
+from workflow_operator.resources.schema import to_wire
 
 
 class StatusWriter:
