@@ -222,7 +222,7 @@ ANYTHING = st.recursive(
     | st.booleans()
     | st.integers()
     | st.floats()
-    | st.text("a0 \x00\"\\é世\U0001f600", max_size=5)
+    | st.text('a0 \x00"\\é世\U0001f600', max_size=5)
     | st.sampled_from(["9999-12-31T23:59:59-14:00", "started", "1", str(KEY.instance_id), 2**64, 10**400]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*FIELDS, "index"]), inner, max_size=3),
     max_leaves=5,

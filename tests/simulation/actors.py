@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tests.simulation.watch import Record
-from workflow_operator.history import InstanceEvent, InstanceStatus
+from workflow_operator.history import InstanceEvent, InstanceStatus, Origin
 from workflow_operator.history.errors import Conflict
 from workflow_operator.projector.plan import Fold, Gap, plan
 
@@ -33,10 +33,16 @@ async def _see_to(simulation: Simulation, replica: Replica, record: Record, firs
         if record.commits:
             await _done_by(simulation, replica, replica.runner.cancel(key, "deleted"))
         return
+    generation, suspended = record.wanted
     if not record.commits:
-        work = replica.runner.execute(key.namespace, "source", instance_id=key.instance_id, first=first)
+        origin = Origin(cluster="c", name="run", generation=generation)
+        work = replica.runner.execute(
+            key.namespace, "source", instance_id=key.instance_id, origin=origin, first=first, suspended=suspended
+        )
         await _done_by(simulation, replica, work)
         return
+    if generation > 1:
+        await _done_by(simulation, replica, _asks(replica, record))
     drivers = [event.executor.id for event in record.events if event.executor is not None][-1:]
     lives = {each.name for each in simulation.replicas}.issuperset(drivers)
     if not lives or simulation.random.random() < 0.1:
@@ -52,6 +58,24 @@ async def cancel(simulation: Simulation, record: Record) -> None:
     record.deleted = True
     replica = simulation.random.choice(simulation.replicas)
     await _done_by(simulation, replica, replica.runner.cancel(record.key, "deleted"))
+
+
+async def toggle(simulation: Simulation, record: Record) -> None:
+    """Suspends the run at some time, and resumes it, perhaps more than once. Not each is acted on."""
+    random = simulation.random
+    for _ in range(random.choice((1, 1, 3))):
+        for suspended, pauses in ((True, (0.0, 0.01, 0.3, 3.0, 20.0)), (False, (0.0, 0.01, 1.0, 8.0, 90.0))):
+            await simulation.clock.sleep(random.choice(pauses))
+            record.wanted = record.wanted[0] + 1, suspended
+            simulation.say(f"{record.key.instance_id} is to be {'suspended' if suspended else 'resumed'}")
+            if simulation.replicas and record.commits and not record.over and random.random() < 0.5:
+                replica = random.choice(simulation.replicas)
+                await _done_by(simulation, replica, _asks(replica, record))
+
+
+async def _asks(replica: Replica, record: Record) -> None:
+    generation, suspended = record.wanted
+    await replica.runner.suspend(record.key, generation, suspend=suspended)
 
 
 async def _done_by(simulation: Simulation, replica: Replica, work: Any) -> None:

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any, Protocol, TypeVar
 
 from tests.fakes.memory import MemoryDataBus
-from workflow_operator.history import Commit, Delivery, InstanceEvent, InstanceKey
+from workflow_operator.history import Commit, Delivery, InstanceEvent, InstanceKey, InstanceStatus
 from workflow_operator.history.errors import Conflict
 
 T = TypeVar("T")
@@ -135,6 +135,9 @@ class RemoteBus:
 
     async def query_history(self, key: InstanceKey, *, after: int = 0, slim: bool = False) -> list[InstanceEvent]:
         return await self._line.cross(lambda: self._bus.query_history(key, after=after, slim=slim))
+
+    async def query_statuses(self, keys: Sequence[InstanceKey]) -> dict[InstanceKey, InstanceStatus]:
+        return await self._line.cross(lambda: self._bus.query_statuses(keys))
 
 
 class RemoteQueue:

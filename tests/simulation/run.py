@@ -177,6 +177,8 @@ class Simulation:
             self._act(actors.own(self, record))
             if random.random() < 0.4:
                 self._act(actors.cancel(self, record))
+            if random.random() < 0.4:
+                self._act(actors.toggle(self, record))
         for _ in range(random.choice((1, 2, 3))):
             self.add_replica()
         self._act(actors.trouble(self, _TROUBLE_SECONDS))

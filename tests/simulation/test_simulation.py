@@ -11,10 +11,12 @@ import pytest
 
 from tests.fakes.memory import MemoryDataBus
 from tests.simulation.run import Simulation
+from workflow_operator.engine import runner
 from workflow_operator.engine.driving import tail
 from workflow_operator.engine.driving.tail import Tail
 from workflow_operator.history import Commit, EventType, InstanceEvent, encode_commit
 from workflow_operator.history.errors import Conflict
+from workflow_operator.replay import Suspensions, claims
 
 T = EventType
 FOUND_WITHIN = 400
@@ -41,7 +43,7 @@ async def _simulate(seed: int) -> None:
 async def test_a_seed_is_always_the_same_run() -> None:
     traces = []
     for _ in range(2):
-        simulation = Simulation(11)
+        simulation = Simulation(6)
         await simulation.run()
         traces.append(simulation.trace)
     assert len(traces[0]) > 20
@@ -128,6 +130,14 @@ def _times_are_those_of_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Tail, "_made", undated)
 
 
+def _a_suspended_run_is_driven(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "Suspensions", lambda _: Suspensions())
+
+
+def _a_toggle_is_dated_by_its_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "_before_the_last", lambda status: 0 if status is None else status.history_sequence)
+
+
 MISTAKES: list[Callable[[pytest.MonkeyPatch], None]] = [
     _no_flush_before_an_effect,
     _no_flush_before_a_request,
@@ -138,6 +148,8 @@ MISTAKES: list[Callable[[pytest.MonkeyPatch], None]] = [
     _no_overtaking,
     _what_meets_an_input_is_dropped,
     _times_are_those_of_the_clock,
+    _a_suspended_run_is_driven,
+    _a_toggle_is_dated_by_its_clock,
 ]
 
 

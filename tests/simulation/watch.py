@@ -13,6 +13,7 @@ from tests.simulation.program import Program
 from workflow_operator.engine.driving.gathering import HELD_SECONDS
 from workflow_operator.history import EventType, InstanceEvent, InstanceKey, InstanceStatus, fold
 from workflow_operator.javascript.host import HostCall, LogLine, Returned
+from workflow_operator.replay import TOGGLES, Suspensions
 
 T = EventType
 
@@ -23,6 +24,7 @@ _OPENS = {
     "fetchSync": T.CALL_COMPLETED,
 }
 _ENDS = (T.SUCCEEDED, T.FAILED, T.CANCELLED)
+_INPUTS = TOGGLES | {T.CANCEL_REQUESTED}
 
 
 class Record:
@@ -36,6 +38,8 @@ class Record:
         self.lines: set[str] = set()
         # Its object is gone.
         self.deleted = False
+        # The generation of its object, and whether that asks for the run to be suspended.
+        self.wanted = 1, False
 
     @property
     def events(self) -> list[InstanceEvent]:
@@ -58,18 +62,24 @@ class Record:
         assert not self.ended, f"{commit[0].type} follows the end"
         self.commits.append(commit)
         for event in commit:
+            if event.type is T.CLAIMED:
+                assert self._suspended_since() is None, "claimed while it is suspended"
             if event.call is not None:
                 entry = event.call.index, event.type
                 assert entry not in self.recorded, f"recorded twice: {entry}"
                 self.recorded.add(entry)
 
+    def _suspended_since(self) -> datetime | None:
+        return Suspensions(self.events).since
+
     def acked(self) -> None:
         types = {event.type for event in self.events}
-        assert not types or T.WAITING in types or types & set(_ENDS), "let go of a run that neither ended nor parked"
+        assert not types or types & {T.WAITING, T.SUSPENDED, *_ENDS}, "let go of a run that neither ended nor parked"
 
     def timer_set(self, at: datetime, crashed: bool) -> None:
         parked = any(event.type is T.WAITING and event.wake_at == at for event in self.events)
-        assert parked or (crashed and self.commits), "a timer is set for what is not stored"
+        resumed = any(event.type is T.RESUMED for event in self.events)
+        assert parked or resumed or (crashed and self.commits), "a timer is set for what is not stored"
 
     def told(self, status: InstanceStatus) -> None:
         """A status was shown: it must be that of whole commits."""
@@ -120,7 +130,7 @@ def _check_times(events: Sequence[InstanceEvent]) -> None:
     assert calls == sorted(calls), "Date went back"
     latest = events[0].time
     for event in events:
-        late = event.call is not None and T.CANCEL_REQUESTED in {each.type for each in events}
+        late = event.call is not None and bool(_INPUTS & {each.type for each in events})
         assert event.time >= latest or late, f"{event.type} at {event.sequence} is dated before the one before it"
         latest = max(latest, event.time)
     due = {event.call.index: event.fire_at for event in events if event.type is T.TIMER_STARTED and event.call}

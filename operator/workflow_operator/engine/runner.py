@@ -169,9 +169,7 @@ class WorkflowRunner:
                 _check_bytes(status, self._limits)
             known = 0 if status is None else status.suspend_generation
             while True:
-                # Of a long history only what follows the status.
-                after = 0 if status is None else status.history_sequence
-                events = await self._bus.query_history(key, after=after, slim=True)
+                events = await self._bus.query_history(key, after=_before_the_last(status), slim=True)
                 try:
                     last = _last(key, status, events)
                 except (NotFound, RunFinished):
@@ -244,11 +242,10 @@ class WorkflowRunner:
             status = (await self._bus.query_statuses([key])).get(key)
             if status is not None:
                 _check_room(status, self._limits)
-            # Of a history with many of them only what follows the status is read.
+            # A history with many of them is read from where the status stands.
             base = status if status is not None and status.signals_received >= _FEW_SIGNALS else None
-            known = 0 if base is None else base.history_sequence
             while True:
-                events = await self._bus.query_history(key, after=known, slim=True)
+                events = await self._bus.query_history(key, after=_before_the_last(base), slim=True)
                 if (sent := _sent_before(events, signal.id)) is not None:
                     return sent
                 last = _last(key, base, events)
@@ -318,6 +315,11 @@ class _Last(NamedTuple):
     sequence: int
     time: datetime | None
     parked: bool
+
+
+def _before_the_last(status: InstanceStatus | None) -> int:
+    """Behind which a history is read on, of which the status is known: the time of its last event is not in there."""
+    return 0 if status is None else status.history_sequence - 1
 
 
 def _last(key: InstanceKey, status: InstanceStatus | None, events: Sequence[InstanceEvent]) -> _Last:
