@@ -11,9 +11,9 @@ from tests.fakes.sandbox import FakeSession
 from tests.fakes.world import check
 from tests.simulation.program import Program
 from workflow_operator.engine.driving.gathering import HELD_SECONDS
-from workflow_operator.history import EventType, InstanceEvent, InstanceKey, InstanceStatus, fold
+from workflow_operator.history import TOGGLES, EventType, InstanceEvent, InstanceKey, InstanceStatus, fold
 from workflow_operator.javascript.host import HostCall, LogLine, Returned
-from workflow_operator.replay import TOGGLES, Suspensions
+from workflow_operator.replay import Suspensions
 
 T = EventType
 

@@ -103,11 +103,16 @@ def _spare_what_nobody_uses() -> None:
         put_off(f"kubernetes.{part}")
 
 
+_in_namespace = click.option(
+    "-n", "--namespace", metavar="NAMESPACE", help="The namespace, where NAME is given without it."
+)
+
+
 def _names_an_instance(command: Command) -> Command:
     """NAMESPACE/NAME, NAMESPACE/ID, ID, or NAME with --namespace; and where to look for it."""
     for decorate in (
         click.option("--local", is_flag=True, help="Look among the local runs only."),
-        click.option("-n", "--namespace", metavar="NAMESPACE", help="The namespace, where NAME is given without it."),
+        _in_namespace,
         click.argument("name", metavar="NAMESPACE/NAME|ID"),
     ):
         command = decorate(command)
@@ -179,7 +184,7 @@ def signal_command(
 
 
 @main.command("suspend")
-@click.option("-n", "--namespace", metavar="NAMESPACE", help="The namespace, where NAME is given without it.")
+@_in_namespace
 @click.argument("name", metavar="NAMESPACE/NAME")
 def suspend_command(name: str, namespace: str | None) -> None:
     """Suspend a run: what is under way ends and is recorded, nothing new begins.
@@ -190,7 +195,7 @@ def suspend_command(name: str, namespace: str | None) -> None:
 
 
 @main.command("resume")
-@click.option("-n", "--namespace", metavar="NAMESPACE", help="The namespace, where NAME is given without it.")
+@_in_namespace
 @click.argument("name", metavar="NAMESPACE/NAME")
 def resume_command(name: str, namespace: str | None) -> None:
     """Let a suspended run go on."""

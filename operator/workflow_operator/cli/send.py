@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import uuid
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +19,9 @@ from workflow_operator.cli.work import execute
 from workflow_operator.history import Json, SignalInfo
 from workflow_operator.history.errors import InvalidInput
 from workflow_operator.resources.names import API_VERSION, SIGNAL_KIND
+
+if TYPE_CHECKING:
+    from workflow_operator.cluster import WorkflowRunClient
 
 
 def signal(asked: Wanted, kind: str, given: str | None, signal_id: str | None, *, direct: bool) -> None:
@@ -41,12 +46,8 @@ def suspend(asked: Wanted, *, wanted: bool) -> None:
 
 
 async def _set_suspend(asked: Wanted, *, wanted: bool) -> None:
-    from workflow_operator.cluster import WorkflowRunClient, load_configuration
-
-    if asked.namespace is None:
-        raise InvalidInput(f"{asked}: expected NAMESPACE/NAME of a run in the cluster")
-    async with WorkflowRunClient(await load_configuration(os.environ)) as api:
-        await api.suspend(asked.namespace, asked.name, suspend=wanted)
+    async with _cluster_of(asked) as (api, namespace):
+        await api.suspend(namespace, asked.name, suspend=wanted)
 
 
 async def _appended(asked: Wanted, info: SignalInfo, payload: Json) -> int:
@@ -56,14 +57,25 @@ async def _appended(asked: Wanted, info: SignalInfo, payload: Json) -> int:
 
 
 async def _created(asked: Wanted, kind: str, payload: Any, signal_id: str | None) -> str:
+    async with _cluster_of(asked) as (api, namespace):
+        spec = {"runRef": {"name": asked.name}, "type": kind, "payload": payload, "sender": await api.user()}
+        if signal_id is not None:
+            spec["id"] = signal_id
+        metadata = {"generateName": f"{asked.name[:200]}-", "namespace": namespace}
+        manifest = {"apiVersion": API_VERSION, "kind": SIGNAL_KIND, "metadata": metadata, "spec": spec}
+        return str((await api.create_signal(namespace, manifest))["metadata"]["name"])
+
+
+@asynccontextmanager
+async def _cluster_of(asked: Wanted) -> AsyncIterator[tuple[WorkflowRunClient, str]]:
+    """The cluster of kubectl, and the namespace of the run.
+
+    Raises:
+        InvalidInput: it is named by its ID alone.
+    """
     from workflow_operator.cluster import WorkflowRunClient, load_configuration
 
     if asked.namespace is None:
         raise InvalidInput(f"{asked}: expected NAMESPACE/NAME of a run in the cluster")
     async with WorkflowRunClient(await load_configuration(os.environ)) as api:
-        spec = {"runRef": {"name": asked.name}, "type": kind, "payload": payload, "sender": await api.user()}
-        if signal_id is not None:
-            spec["id"] = signal_id
-        metadata = {"generateName": f"{asked.name[:200]}-", "namespace": asked.namespace}
-        manifest = {"apiVersion": API_VERSION, "kind": SIGNAL_KIND, "metadata": metadata, "spec": spec}
-        return str((await api.create_signal(asked.namespace, manifest))["metadata"]["name"])
+        yield api, asked.namespace

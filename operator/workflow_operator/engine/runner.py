@@ -176,7 +176,7 @@ class WorkflowRunner:
                     return False
                 if generation <= max(known, Suspensions(events).generation):
                     if not suspend and events and events[-1].type is EventType.RESUMED:
-                        await self._wake(key)
+                        await self._wake(key, self._writer.clock.now())
                     return False
                 toggle = self._writer.event(key, kind, not_before=last.time, generation=generation)
                 try:
@@ -184,13 +184,13 @@ class WorkflowRunner:
                 except Conflict:
                     continue
                 if not suspend:
-                    await self._wake(key)
+                    await self._wake(key, self._writer.clock.now())
                 return True
 
-    async def _wake(self, key: InstanceKey) -> None:
+    async def _wake(self, key: InstanceKey, at: datetime) -> None:
+        """Queue it, or set a timer where somebody holds it, who may have looked for the last time."""
         if not await self._queue.enqueue(key):
-            # Its holder may have looked for the last time.
-            await self._queue.enqueue_at(key, self._writer.clock.now())
+            await self._queue.enqueue_at(key, at)
 
     async def cancel(self, key: InstanceKey, reason: str) -> bool:
         """Ask for the end of an instance; False if it has ended already, or does not exist. Idempotent.
@@ -255,9 +255,8 @@ class WorkflowRunner:
                 except Conflict:
                     continue
                 # Whoever drives it looks, and whoever is to drive it reads; so only one that is parked is to be woken.
-                if last.parked and not await self._queue.enqueue(key):
-                    # Its holder may have looked for the last time.
-                    await self._queue.enqueue_at(key, stored.time)
+                if last.parked:
+                    await self._wake(key, stored.time)
                 return stored.sequence
 
     async def requeue(self, key: InstanceKey) -> bool:

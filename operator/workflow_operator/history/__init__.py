@@ -6,8 +6,10 @@ Pure: nothing here does I/O, reads a clock or draws a random number.
 from workflow_operator.history.arguments import arguments_json, digest, matches
 from workflow_operator.history.commits import Commit, EncodedCommit, commit_ids, decode_commit, encode_commit, named
 from workflow_operator.history.events import (
+    INPUTS,
     SCRIPT_RULES,
     TERMINAL_TYPES,
+    TOGGLES,
     TYPE_CHARACTERS,
     CallRecord,
     Caught,
@@ -31,9 +33,11 @@ from workflow_operator.history.values import MAX_NESTING, Json, well_formed
 
 __all__ = [
     "FORMAT_VERSION",
+    "INPUTS",
     "MAX_NESTING",
     "SCRIPT_RULES",
     "TERMINAL_TYPES",
+    "TOGGLES",
     "TYPE_CHARACTERS",
     "CallRecord",
     "Caught",

@@ -38,6 +38,11 @@ class EventType(StrEnum):
     CANCELLED = "cancelled"
 
 
+TOGGLES = frozenset({EventType.SUSPENDED, EventType.RESUMED})
+INPUTS = TOGGLES | {EventType.SIGNAL}
+"""What comes from outside at any time, and says nothing of who drives the instance."""
+
+
 class LetGo(StrEnum):
     """How an executor let go of an instance that another one claims."""
 

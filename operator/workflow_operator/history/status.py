@@ -12,6 +12,7 @@ from msgspec.structs import force_setattr
 
 from workflow_operator.history.errors import InvalidInput, UnreadableStatus
 from workflow_operator.history.events import (
+    TOGGLES,
     ErrorInfo,
     EventType,
     ExecutorRef,
@@ -137,7 +138,7 @@ def _counted(status: InstanceStatus, event: InstanceEvent) -> dict[str, int]:
 
 
 def _toggled(status: InstanceStatus, event: InstanceEvent) -> dict[str, Any]:
-    if event.type not in (EventType.SUSPENDED, EventType.RESUMED):
+    if event.type not in TOGGLES:
         return {}
     # A run that is parked stays so while it is suspended.
     kept: dict[str, Any] = {}

@@ -21,10 +21,9 @@ from workflow_operator.replay.claims import (
 )
 from workflow_operator.replay.replay import Delivery, Mode, New, Recorded, Replay, Start, Unanswered
 from workflow_operator.replay.signals import Signals
-from workflow_operator.replay.suspension import TOGGLES, Suspensions
+from workflow_operator.replay.suspension import Suspensions
 
 __all__ = [
-    "TOGGLES",
     "Abandon",
     "Cancel",
     "Delivery",

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
-from workflow_operator.history import EventType, ExecutorRef, InstanceEvent, LetGo, Release
-from workflow_operator.replay.suspension import TOGGLES, Suspensions
-
-# They may come at any time, and say nothing of who drives the instance.
-_INPUTS = TOGGLES | {EventType.SIGNAL}
+from workflow_operator.history import INPUTS, EventType, ExecutorRef, InstanceEvent, LetGo, Release
+from workflow_operator.replay.suspension import Suspensions
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +122,7 @@ def let_go(last: InstanceEvent, released: Release | None) -> LetGo:
 
 def _last_driven(events: Sequence[InstanceEvent]) -> InstanceEvent:
     """The last event that is no input."""
-    return next((event for event in reversed(events) if event.type not in _INPUTS), events[-1])
+    return next((event for event in reversed(events) if event.type not in INPUTS), events[-1])
 
 
 def crashes_in_a_row(
@@ -162,7 +159,7 @@ def _last_claims(events: Sequence[InstanceEvent], released: Release | None) -> I
         return
     how: str = let_go(_last_driven(events), released)
     for event in reversed(events):
-        if event.type in _INPUTS:
+        if event.type in INPUTS:
             continue
         if event.type is not EventType.CLAIMED and (event.type is not EventType.STARTED or event.executor is None):
             break

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from workflow_operator.history import EventType, InstanceEvent
-
-TOGGLES = frozenset({EventType.SUSPENDED, EventType.RESUMED})
+from workflow_operator.history import TOGGLES, EventType, InstanceEvent
 
 
 class Suspensions:

@@ -20,11 +20,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Final
 
-from pydantic import (
-    ConfigDict,
-    Field,
-    JsonValue,
-)
+from pydantic import ConfigDict, Field, JsonValue
 from pydantic.config import JsonDict
 
 from workflow_operator.resources.schema import (

@@ -71,8 +71,7 @@ class Attempts:
 
     def next_date(self) -> datetime | None:
         """When a pause or the time of an attempt is over."""
-        deadlines = [attempt.deadline for attempt in self._running.values()]
-        return min((date for date in (*deadlines, self._retries.first()) if date is not None), default=None)
+        return min((date for date in (self.deadline(), self._retries.first()) if date is not None), default=None)
 
     def deadline(self) -> datetime | None:
         """When the time of the first attempt is over."""

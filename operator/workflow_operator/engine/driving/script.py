@@ -17,7 +17,7 @@ from workflow_operator.engine.driving.turns import Turns
 from workflow_operator.engine.limits import EngineLimits
 from workflow_operator.engine.measures import count_call, counted_limits
 from workflow_operator.engine.outcome import Cancelled, Failed, Outcome, Parked, Slot, Succeeded
-from workflow_operator.history import CallRecord, EventType, InstanceEvent, InstanceKey, Json, WaitedFor
+from workflow_operator.history import TOGGLES, CallRecord, EventType, InstanceEvent, InstanceKey, Json, WaitedFor
 from workflow_operator.history.errors import (
     CpuLimit,
     EngineCrash,
@@ -43,7 +43,7 @@ from workflow_operator.javascript.host import (
     never_sent,
 )
 from workflow_operator.javascript.host.lines import ExecutionLines
-from workflow_operator.replay import TOGGLES, New, Recorded, Replay, Suspensions, Unanswered
+from workflow_operator.replay import New, Recorded, Replay, Suspensions, Unanswered
 
 T = TypeVar("T")
 

@@ -12,6 +12,7 @@ from workflow_operator.engine.clock import Timer, shown_ms
 from workflow_operator.engine.driving.gathering import HELD_SECONDS, first_commit, is_full, rough_bytes, smaller
 from workflow_operator.engine.driving.write import EventWriter
 from workflow_operator.history import (
+    INPUTS,
     DataBus,
     EventType,
     ExecutorRef,
@@ -20,9 +21,7 @@ from workflow_operator.history import (
     LetGo,
 )
 from workflow_operator.history.errors import Conflict, PayloadTooLarge
-from workflow_operator.replay import TOGGLES, cancel_request, overtaken_by
-
-_INPUTS = TOGGLES | {EventType.SIGNAL}
+from workflow_operator.replay import cancel_request, overtaken_by
 
 
 class Overtaken(Exception):
@@ -312,7 +311,7 @@ class Tail:
             raise Overtaken(f"instance {self._key}: {overtaking.type} by {whom}")
         self.cancelled = self.cancelled or cancel_request(foreign)
         for event in foreign:
-            if event.type in _INPUTS and event.event_id not in self._seen:
+            if event.type in INPUTS and event.event_id not in self._seen:
                 self._seen.add(event.event_id)
                 self.received(event)
         if foreign and len(foreign) == len(news):

@@ -8,7 +8,7 @@ delivered, in its order, before anything is done anew.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
@@ -199,7 +199,7 @@ class Turns:
             if await self._go_on_in_attempt(session):
                 return None
             await self._run.flush()
-            await self._pause([date for date in (self._attempts.deadline(),) if date is not None])
+            await self._pause(self._attempts.deadline())
 
     async def _go_on_in_attempt(self, session: Idler) -> bool:
         """With an attempt that begins, with what one asked for, or without one that is late."""
@@ -340,18 +340,18 @@ class Turns:
         if not self.busy and parks(min(seconds), run.held_seconds(), run.limits, run.slot.contended()):
             return await run.park(max(min(dates), run.now()), self._waited_for())
         await run.flush()
-        await self._pause(dates)
+        await self._pause(min(dates, default=None))
         return None
 
-    async def _pause(self, dates: Sequence[datetime]) -> None:
-        """Until there is news, or the first of these dates."""
-        news = asyncio.ensure_future(self._news.wait())
-        seconds = [(date - self._now()).total_seconds() for date in dates]
-        pauses = [asyncio.ensure_future(self._run.clock.sleep(min(seconds)))] if seconds else []
+    async def _pause(self, until: datetime | None) -> None:
+        """Until there is news, or to that time."""
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._news.wait())]
+        if until is not None:
+            waits.append(asyncio.ensure_future(self._run.clock.sleep((until - self._now()).total_seconds())))
         try:
-            await asyncio.wait([news, *pauses], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await cancelled([news, *pauses])
+            await cancelled(waits)
 
     def _waited_for(self) -> tuple[WaitedFor, ...]:
         """The first few things that it waits for, those that end first before the others."""

@@ -10,6 +10,7 @@ from uuid import UUID
 from workflow_operator.engine.clock import Clock
 from workflow_operator.history import (
     FORMAT_VERSION,
+    INPUTS,
     CallRecord,
     EventType,
     InstanceEvent,
@@ -21,16 +22,7 @@ from workflow_operator.history.arguments import version_of
 from workflow_operator.history.format import NEWER_CALLS_VERSION
 
 _DRAWN_AT_ONCE = 64
-_NEWER = frozenset(
-    {
-        EventType.CALL_STARTED,
-        EventType.ATTEMPT_FAILED,
-        EventType.CALL_COMPLETED,
-        EventType.SIGNAL,
-        EventType.SUSPENDED,
-        EventType.RESUMED,
-    }
-)
+_NEWER = INPUTS | {EventType.CALL_STARTED, EventType.ATTEMPT_FAILED, EventType.CALL_COMPLETED}
 
 
 def random_ids(draw: Callable[[int], bytes]) -> Callable[[], UUID]:
